@@ -1,0 +1,12 @@
+//! Floor 0: words every other floor may use, and nothing of ours underneath.
+//!
+//! Names ([`ident`]), secrets ([`secret`]), what a class is to the cipher ([`class`]), the one early
+//! end of a request ([`refusal`]), time ([`clock`]) and the one SHA-256 outside `crypto`
+//! ([`digest`]). Nothing here does I/O apart from reading the clock.
+
+pub mod class;
+pub mod clock;
+pub mod digest;
+pub mod ident;
+pub mod refusal;
+pub mod secret;

@@ -1,0 +1,9 @@
+//! labseal: a transparent encryption sidecar for the HTTP API of a database.
+//!
+//! Read `proxy/exchange.rs` first: the life of a request, top to bottom.
+
+pub mod auth;
+pub mod base;
+pub mod dialect;
+pub mod model;
+pub mod policy;

@@ -1,0 +1,2 @@
+//! labseal.
+fn main() {}

@@ -1,0 +1,142 @@
+//! One request, classified: what it does, to what, and every use of a column that could give a
+//! value away or get a wrong answer.
+
+use super::{FieldRef, Node};
+use crate::base::{
+    ident::{EntityName, FieldName, FunctionName},
+    secret::Plaintext,
+};
+
+/// What a request does to its target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Verb {
+    /// Calls a function.
+    Call,
+    /// Adds records (an upsert too).
+    Create,
+    /// Removes records.
+    Delete,
+    /// Asks about the API itself: its root document, its options.
+    Describe,
+    /// Reads records.
+    Read,
+    /// Puts a whole record in place of another.
+    Replace,
+    /// Changes members of records.
+    Update,
+}
+
+impl Verb {
+    /// Whether the request may change what is stored. A call may.
+    pub fn writes(self) -> bool {
+        match self {
+            Self::Call | Self::Create | Self::Delete | Self::Replace | Self::Update => true,
+            Self::Describe | Self::Read => false,
+        }
+    }
+
+    /// The word for logs and audit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Create => "create",
+            Self::Delete => "delete",
+            Self::Describe => "describe",
+            Self::Read => "read",
+            Self::Replace => "replace",
+            Self::Update => "update",
+        }
+    }
+}
+
+/// What a request is addressed to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An entity that the policy declares.
+    Entity(EntityName),
+    /// A function, declared or not: the policy decides.
+    Function(FunctionName),
+    /// The API itself.
+    Service,
+    /// An entity that the policy does not declare.
+    Undeclared(EntityName),
+}
+
+/// A test in the head, with its literals in clear.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// The operator as the API spells it, from a closed list, for refusals.
+    pub operator: &'static str,
+    /// What is tested.
+    pub test: Test,
+}
+
+/// What a filter tests.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// The field equals the literal. A negation around it does not matter here.
+    Equal(Plaintext),
+    /// The field equals one of the literals.
+    In(Vec<Plaintext>),
+    /// The field is null.
+    IsNull,
+    /// Anything else: range, pattern, full text.
+    Other,
+}
+
+/// How a column is used in the head.
+#[derive(Clone, Debug)]
+pub enum UseKind {
+    /// Decides which of two records is the same (`on_conflict`).
+    Conflict,
+    /// Tests it.
+    Filter(Filter),
+    /// Orders by it.
+    Order,
+    /// Casts, aggregates or reaches into it; the word says which.
+    Transform(&'static str),
+}
+
+/// One use of one column in the head, in the order of the target's bytes.
+#[derive(Clone, Debug)]
+pub struct Use {
+    /// The declared entity whose column it is, or `None` where that cannot be told.
+    pub entity: Option<EntityName>,
+    /// The column as named in the request.
+    pub column: FieldName,
+    /// How it is used.
+    pub kind: UseKind,
+}
+
+/// What a request body holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BodyForm {
+    /// Nothing, or nothing that is a record: whatever arrives is searched for strays only.
+    Opaque,
+    /// Records of this form. The body must be JSON of this shape, or the request is refused.
+    Records(Node<FieldRef>),
+}
+
+/// One request, classified.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// What it does.
+    pub verb: Verb,
+    /// To what.
+    pub target: Target,
+    /// Every use of a column in the head, declared or not.
+    pub uses: Vec<Use>,
+    /// What the request body holds.
+    pub body: BodyForm,
+    /// What an answer that succeeds holds. Empty: everything in it is elsewhere.
+    pub answer: Node<FieldRef>,
+}
+
+/// What a filter's literals become on the wire. Produced by `seal`, spelled out by the dialect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// Each literal, in order, becomes any of these texts, by exact comparison.
+    Exact(Vec<Vec<String>>),
+    /// Each literal, in order, becomes any of these half-open ranges of text: low, high.
+    Ranges(Vec<Vec<(String, String)>>),
+}

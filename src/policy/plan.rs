@@ -1,0 +1,182 @@
+//! What a policy decides about one operation: a [`Plan`].
+//!
+//! A plan can be made by `ApiPolicy::plan` alone, and the steps that seal, open and forward ask for
+//! it, so no body moves without a decision. It is direction-free data; `seal` carries it out.
+
+use std::{collections::HashMap, sync::Arc};
+
+use crate::{
+    base::{
+        class::ClassParams,
+        ident::{ClassId, ClassName},
+    },
+    model::{FieldRef, Node},
+};
+
+use super::mask::Mask;
+
+/// A compiled class.
+#[derive(Debug)]
+pub struct Class {
+    /// Its name in the policy, for messages and metrics.
+    pub name: ClassName,
+    /// What the cipher needs.
+    pub params: ClassParams,
+    /// The partial view.
+    pub mask: Mask,
+    /// What to do with a stored value that does not open.
+    pub on_integrity: OnIntegrity,
+    /// Where it is declared in the policy file.
+    pub line: usize,
+}
+
+/// What happens when a declared field holds something that is not a valid envelope of its class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnIntegrity {
+    /// The exchange fails.
+    Fail,
+    /// A marker text stands in its place, which cannot be written back.
+    Mark,
+}
+
+/// What a caller gets of a class when reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// The value.
+    Clear,
+    /// Nothing: a request that selects the field is refused.
+    Deny,
+    /// The mask.
+    Masked,
+    /// Null.
+    Null,
+    /// The member is left out.
+    Omit,
+    /// The envelope itself.
+    Sealed,
+}
+
+/// What may come in for a field besides plain values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// The caller sees the value, or never does: any value of the type is sealed, envelopes of ours
+    /// are refused.
+    Plain,
+    /// The caller reads envelopes: one of this class that opens is stored as it is.
+    PutBack,
+    /// The caller sees a mask, null or nothing: a mask-shaped value or a null is refused, and so is
+    /// a whole record without the field.
+    Unseen,
+}
+
+/// A place in a request body whose value is sealed.
+#[derive(Clone, Debug)]
+pub struct SealRule {
+    /// Under which class.
+    pub class: Arc<Class>,
+    /// For messages.
+    pub field: FieldRef,
+    /// What else may stand there.
+    pub guard: Guard,
+    /// Whether a record without it is refused (a whole-record write by a caller who cannot see it).
+    pub required: bool,
+    /// The policy line of the field.
+    pub line: usize,
+}
+
+/// A place in an answer whose value is opened.
+#[derive(Clone, Debug)]
+pub struct OpenRule {
+    /// The class its envelope must be of.
+    pub class: Arc<Class>,
+    /// For messages.
+    pub field: FieldRef,
+    /// What the caller gets.
+    pub right: Right,
+}
+
+/// A filter literal that is turned into what is stored.
+#[derive(Clone, Debug)]
+pub struct FilterRule {
+    /// Under which class.
+    pub class: Arc<Class>,
+    /// For messages.
+    pub field: FieldRef,
+    /// The policy line of the field.
+    pub line: usize,
+}
+
+/// What a caller gets of each class, for envelopes found elsewhere in an answer.
+#[derive(Debug, Default)]
+pub struct Rights {
+    /// By class id. What is not listed stays sealed.
+    pub by_class: HashMap<ClassId, ClassRights>,
+}
+
+/// What a caller may do with a class.
+#[derive(Clone, Debug)]
+pub struct ClassRights {
+    /// The class.
+    pub class: Arc<Class>,
+    /// What reading gives.
+    pub read: Right,
+    /// Whether equality may be probed; also whether conflict details may be put back.
+    pub may_filter: bool,
+    /// Whether values may be written.
+    pub may_write: bool,
+}
+
+/// What happens to the request body.
+#[derive(Debug)]
+pub enum RequestPlan {
+    /// An API without entities: every byte passes.
+    Pass,
+    /// JSON of this shape: values are sealed, everything else is searched for strays. An empty tree
+    /// seals nothing and takes any content type, but still searches.
+    Scan(Node<SealRule>),
+}
+
+/// What happens to the answer.
+#[derive(Debug)]
+pub enum AnswerPlan {
+    /// An API without entities: every byte passes.
+    Pass,
+    /// Declared places are opened by their rule, envelopes elsewhere by the rights of their class.
+    Scan(Node<OpenRule>),
+}
+
+/// The decision about one operation.
+#[derive(Debug)]
+pub struct Plan {
+    /// The request body.
+    pub request: RequestPlan,
+    /// Aligned with `Operation::uses`: how to rewrite the literals of a filter.
+    pub filters: Vec<Option<FilterRule>>,
+    /// The answer.
+    pub answer: AnswerPlan,
+    /// The caller's rights on every class of the API, for what is found elsewhere and for echoes.
+    pub rights: Arc<Rights>,
+    /// Keeps other modules from making one.
+    pub(super) made: Made,
+}
+
+/// Only `policy` can make one.
+#[derive(Debug)]
+pub(super) struct Made;
+
+impl Plan {
+    /// Whether the request body holds, or the head tests, protected values.
+    pub fn seals(&self) -> bool {
+        let body = match &self.request {
+            RequestPlan::Pass => false,
+            RequestPlan::Scan(node) => !node.is_empty(),
+        };
+        body || self.filters.iter().any(Option::is_some)
+    }
+
+    /// Whether the API has no entities, so that nothing is looked at.
+    pub fn passes(&self) -> bool {
+        let Made = self.made;
+        matches!(self.request, RequestPlan::Pass)
+    }
+}
