@@ -2,6 +2,7 @@
 //!
 //! Read `proxy/exchange.rs` first: the life of a request, top to bottom.
 
+pub mod audit;
 pub mod auth;
 pub mod base;
 pub mod cli;
