@@ -1,3 +1,4 @@
 //! The commands.
 
 pub mod demo;
+pub mod man;
