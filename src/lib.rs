@@ -2,8 +2,10 @@
 //!
 //! Read `proxy/exchange.rs` first: the life of a request, top to bottom.
 
+pub mod audit;
 pub mod auth;
 pub mod base;
+pub mod crypto;
 pub mod dialect;
 pub mod model;
 pub mod policy;
