@@ -2,7 +2,7 @@
 //!
 //! The accept loop never waits for a peer: handshakes and reading happen in the connection's task.
 
-use std::{convert::Infallible, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Version};
 use hyper::service::service_fn;
@@ -56,6 +56,16 @@ pub enum Socket {
     Tcp(TcpListener),
     /// A path.
     Unix(UnixListener),
+}
+
+impl Socket {
+    /// The address, of a TCP socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
 }
 
 /// One connection, as far as exchanges need to know it.
@@ -197,11 +207,11 @@ async fn exchanges<S>(
         .timer(TokioTimer::new())
         .header_read_timeout(sidecar.limits.head)
         .preserve_header_case(true)
-        .max_buf_size(64 << 10);
+        .max_buf_size(sidecar.limits.head_bytes);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(64 << 10)
+        .max_header_list_size(u32::try_from(sidecar.limits.head_bytes).unwrap_or(u32::MAX))
         .max_concurrent_streams(128)
         .keep_alive_interval(Some(Duration::from_secs(30)));
     let service = service_fn(move |request| {

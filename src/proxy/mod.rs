@@ -49,6 +49,8 @@ pub struct Sidecar {
 pub struct Limits {
     /// For a TLS handshake, and for a request head to arrive.
     pub head: Duration,
+    /// Bytes of a request head.
+    pub head_bytes: usize,
     /// For the next piece of a body, either way.
     pub body_idle: Duration,
     /// For exchanges in flight when the sidecar stops.

@@ -19,6 +19,10 @@ use rustls::ClientConfig;
 use super::body::AnyBody;
 use crate::base::refusal::{Code, Refusal};
 
+/// How long an idle connection is kept: shorter than the limits that servers commonly have, so that
+/// a request does not meet a closing connection.
+const IDLE: Duration = Duration::from_secs(15);
+
 /// One database API.
 pub struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, AnyBody>,
@@ -33,9 +37,8 @@ pub struct UpstreamLimits {
     pub connect: Duration,
     /// From the end of the request to the head of the answer.
     pub answer: Duration,
-    /// How long an idle connection is kept; shorter than the server's own limit, so that a request
-    /// does not meet a closing connection.
-    pub idle: Duration,
+    /// Bytes of the head of an answer.
+    pub head_bytes: usize,
 }
 
 impl Upstream {
@@ -54,9 +57,9 @@ impl Upstream {
             .wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(limits.idle)
+            .pool_idle_timeout(IDLE)
             .http1_preserve_header_case(true)
-            .http1_max_buf_size(256 << 10)
+            .http1_max_buf_size(limits.head_bytes.max(8 << 10))
             .set_host(false)
             .build(connector);
         Self { client, base, answer_within: limits.answer }
