@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod base;
+pub mod config;
 pub mod dialect;
 pub mod model;
 pub mod policy;
