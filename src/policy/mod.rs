@@ -122,7 +122,10 @@ fn compile(text: &str, problems: &mut Problems) -> Option<Policy> {
     let callers = callers.map(|node| Callers::read(node, problems)).unwrap_or_default();
     let grants = Arc::new(Grants::read(grants, &classes, &callers, problems));
     let apis = read_apis(apis?, &classes, &grants, problems);
-    warn_of_unused(&classes, &apis, problems);
+    if !problems.has_errors() {
+        // What has problems may be what uses the class.
+        warn_of_unused(&classes, &apis, problems);
+    }
     Some(Policy {
         digest: Digest::of(&[text.as_bytes()]),
         classes: classes.sound().to_vec(),

@@ -130,7 +130,8 @@ pub fn number(node: &Node, what: &str, problems: &mut Problems) -> Option<u64> {
     {
         return Some(number);
     }
-    expected(node, what, "a whole number", "write decimal digits", problems);
+    let remedy = "write decimal digits, without a sign or a point";
+    problems.error(node.at, format!("{what} must be a whole number"), remedy);
     None
 }
 
