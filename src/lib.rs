@@ -6,5 +6,6 @@ pub mod auth;
 pub mod base;
 pub mod crypto;
 pub mod dialect;
+pub mod keys;
 pub mod model;
 pub mod policy;
