@@ -9,3 +9,4 @@ pub mod dialect;
 pub mod keys;
 pub mod model;
 pub mod policy;
+pub mod seal;
