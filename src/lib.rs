@@ -11,3 +11,4 @@ pub mod dialect;
 pub mod keys;
 pub mod model;
 pub mod policy;
+pub mod seal;
