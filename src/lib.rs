@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod auth;
 pub mod base;
+pub mod config;
 pub mod dialect;
 pub mod model;
 pub mod policy;
