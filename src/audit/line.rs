@@ -47,6 +47,8 @@ pub(super) enum Said {
     Omitted(u64),
     /// A line that a crash had left unfinished was cut off; it had so many bytes.
     Recovered(u64),
+    /// The log can be written again; so many entries were refused while it could not.
+    Resumed(u64),
 }
 
 /// Appends the next line to `buffer` and says where the chain stands then.
@@ -68,6 +70,10 @@ pub(super) fn append(buffer: &mut Vec<u8>, after: Link, time: Duration, said: &S
         Said::Recovered(bytes) => {
             body.text("kind", "recovered");
             body.number("bytes", *bytes);
+        }
+        Said::Resumed(count) => {
+            body.text("kind", "resumed");
+            body.number("count", *count);
         }
     }
     let hash = Digest::of(&[buffer.get(start..).unwrap_or_default()]);

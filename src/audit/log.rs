@@ -151,7 +151,7 @@ pub(super) struct Job {
     /// Who waits.
     pub waiting: Option<oneshot::Sender<Result<Receipt, AuditError>>>,
     /// Its place in the queue, given back when it is dropped.
-    pub _room: OwnedSemaphorePermit,
+    pub room: OwnedSemaphorePermit,
 }
 
 impl Audit {
@@ -190,7 +190,7 @@ impl Audit {
         let room = Arc::clone(&self.inner.room).acquire_owned().await;
         let room = room.map_err(|_| AuditError::Closed)?;
         let (waiting, answer) = oneshot::channel();
-        let job = Job { said, waiting: Some(waiting), _room: room };
+        let job = Job { said, waiting: Some(waiting), room };
         self.inner.queue.send(Message::Write(job)).map_err(|_| AuditError::Closed)?;
         answer.await.unwrap_or(Err(AuditError::Closed))
     }
@@ -201,7 +201,7 @@ impl Audit {
             self.inner.shared.omitted.fetch_add(1, Ordering::Relaxed);
             return;
         };
-        let job = Job { said: Said::Entry(entry.into()), waiting: None, _room: room };
+        let job = Job { said: Said::Entry(entry.into()), waiting: None, room };
         // Only a closed log hangs up, and then there is nobody left to tell.
         let _closed = self.inner.queue.send(Message::Write(job)).is_err();
     }
@@ -213,6 +213,11 @@ impl Audit {
             standing if standing == Standing::Failing as u8 => Standing::Failing,
             _ => Standing::Poisoned,
         }
+    }
+
+    /// Whether the next entry can be expected to become durable.
+    pub fn is_writable(&self) -> bool {
+        self.standing() == Standing::Sound
     }
 
     /// Writes out what is queued and the checkpoint, and ends the writer. Blocks for that long.

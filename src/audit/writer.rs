@@ -34,7 +34,7 @@ const BATCH: usize = 1_024;
 /// The checkpoint follows the log by no more than this.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
-/// The writing end of a log. The whole state of one thread.
+/// The writing end of a log. Nine fields, because it is the whole state of one thread.
 pub(super) struct Writer {
     folder: Folder,
     clock: Arc<dyn Clock>,
@@ -45,6 +45,8 @@ pub(super) struct Writer {
     link: Link,
     /// What the checkpoint says, and since when.
     checkpoint: (Link, Instant),
+    /// Entries refused since the last one that became durable.
+    refused: u64,
     poisoned: bool,
 }
 
@@ -91,9 +93,9 @@ impl Writer {
             return Err(cut(&folder, link, checkpoint));
         }
         let checkpoint = (checkpoint, clock.instant());
-        let poisoned = false;
+        let (refused, poisoned) = (0, false);
         let mut writer =
-            Self { folder, clock, file_bytes, shared, end, link, checkpoint, poisoned };
+            Self { folder, clock, file_bytes, shared, end, link, checkpoint, refused, poisoned };
         if torn > 0 {
             let end = &writer.end;
             end.file.set_len(end.length).and_then(|()| end.file.sync_data()).map_err(failed)?;
@@ -128,7 +130,8 @@ impl Writer {
     pub fn run(mut self, queue: &Receiver<Message>) {
         let mut open = true;
         while open {
-            let first = if self.checkpoint.0 == self.link {
+            let idle = self.checkpoint.0 == self.link && self.refused == 0;
+            let first = if idle || self.poisoned {
                 queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 queue.recv_timeout(CHECKPOINT_EVERY)
@@ -136,7 +139,13 @@ impl Writer {
             match first {
                 Ok(Message::Write(job)) => open = self.batch(job, queue),
                 Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => open = false,
-                Err(RecvTimeoutError::Timeout) => self.catch_up(Duration::ZERO),
+                Err(RecvTimeoutError::Timeout) => {
+                    // A log that failed tries by itself, so that readiness can come back.
+                    if self.refused > 0 {
+                        self.commit(Vec::new());
+                    }
+                    self.catch_up(Duration::ZERO);
+                }
             }
         }
         self.catch_up(Duration::ZERO);
@@ -153,22 +162,35 @@ impl Writer {
                 Err(_) => break,
             }
         }
+        self.commit(jobs);
+        self.catch_up(CHECKPOINT_EVERY);
+        open
+    }
+
+    /// Makes jobs durable, and what there is to say about the log before them; tells who waits.
+    fn commit(&mut self, jobs: Vec<Job>) {
+        let mut said = Vec::with_capacity(jobs.len() + 2);
         let omitted = self.shared.omitted.swap(0, Ordering::Relaxed);
-        let mut said = Vec::with_capacity(jobs.len() + 1);
-        let mut waiting = Vec::with_capacity(jobs.len());
+        if self.refused > 0 {
+            said.push(Said::Resumed(self.refused));
+        }
         if omitted > 0 {
             said.push(Said::Omitted(omitted));
         }
-        let before = said.len() as u64;
+        let first = self.link.seq + 1 + said.len() as u64;
+        let mut waiting = Vec::with_capacity(jobs.len());
         for job in jobs {
             said.push(job.said);
-            waiting.push((job.waiting, job._room));
+            waiting.push((job.waiting, job.room));
         }
-        let first = self.link.seq + 1 + before;
         let result = self.append(&said);
         match &result {
-            Ok(()) => self.shared.set_standing(Standing::Sound),
+            Ok(()) => {
+                self.refused = 0;
+                self.shared.set_standing(Standing::Sound);
+            }
             Err(error) => {
+                self.refused += waiting.len() as u64;
                 self.shared.omitted.fetch_add(omitted, Ordering::Relaxed);
                 let poisoned = self.poisoned;
                 let standing = if poisoned { Standing::Poisoned } else { Standing::Failing };
@@ -176,16 +198,15 @@ impl Writer {
                 tracing::error!(%error, entries = waiting.len(), poisoned, "audit entries refused");
             }
         }
-        for (seq, (waiting, _room)) in (first..).zip(waiting) {
+        for (seq, (waiting, room)) in (first..).zip(waiting) {
             let answer = match &result {
                 Ok(()) => Ok(Receipt::new(seq)),
-                Err(error) => Err(AuditError::Unwritable(error.kind())),
+                Err(error) => Err(AuditError::Unwritable(error.0)),
             };
             // Whoever no longer waits does not need the receipt.
             let _gone = waiting.is_some_and(|waiting| waiting.send(answer).is_err());
+            drop(room);
         }
-        self.catch_up(CHECKPOINT_EVERY);
-        open
     }
 
     /// Makes lines durable, all or none.
@@ -256,12 +277,6 @@ fn cut(folder: &Folder, link: Link, checkpoint: Link) -> AuditError {
 #[derive(Debug, thiserror::Error)]
 #[error("the audit log cannot be written ({0})")]
 struct Unwritable(io::ErrorKind);
-
-impl Unwritable {
-    fn kind(&self) -> io::ErrorKind {
-        self.0
-    }
-}
 
 impl From<io::Error> for Unwritable {
     fn from(error: io::Error) -> Self {
