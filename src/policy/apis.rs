@@ -83,6 +83,11 @@ impl ApiPolicy {
         &self.surface
     }
 
+    /// Whether the policy names this function, as an exception.
+    pub fn names_function(&self, name: &FunctionName) -> bool {
+        self.exceptions.functions.contains(name)
+    }
+
     /// Whether nothing is declared, so that everything passes.
     pub fn is_open(&self) -> bool {
         self.surface.entities.is_empty() && self.surface.routes.is_empty()
