@@ -2,6 +2,7 @@
 //!
 //! Read `proxy/exchange.rs` first: the life of a request, top to bottom.
 
+pub mod app;
 pub mod audit;
 pub mod auth;
 pub mod base;
@@ -12,4 +13,5 @@ pub mod dialect;
 pub mod keys;
 pub mod model;
 pub mod policy;
+pub mod proxy;
 pub mod seal;
