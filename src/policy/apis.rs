@@ -83,6 +83,12 @@ impl ApiPolicy {
         &self.surface
     }
 
+    /// Whether the policy names this function, so that its name may be recorded: any other name is
+    /// whatever the caller made it.
+    pub fn names_function(&self, function: &FunctionName) -> bool {
+        self.exceptions.functions.contains(function)
+    }
+
     /// Whether nothing is declared, so that everything passes.
     pub fn is_open(&self) -> bool {
         self.surface.entities.is_empty() && self.surface.routes.is_empty()
