@@ -32,6 +32,8 @@ First steps:
 enum Command {
     /// Print a completion script for a shell
     Completions(man::CompletionsArgs),
+    /// Show the whole thing on made-up patients, with an embedded database API
+    Demo(demo::Args),
     /// Write manual pages
     Man(man::ManArgs),
 }
@@ -40,6 +42,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Completions(args) => man::completions(args, &mut Cli::command()),
+        Command::Demo(args) => demo::run(args),
         Command::Man(args) => man::run(args, Cli::command()),
     };
     outcome.unwrap_or_else(|error| {

@@ -195,7 +195,8 @@ fn records(body: &[u8]) -> Result<Vec<Record>, Fault> {
 /// The columns of a record, each value as its column would take it from JSON: into text goes the
 /// string, or the spelling of anything else.
 fn cells(table: &'static Table, record: &Record) -> Result<Cells, Fault> {
-    let cell = |(name, raw): (&String, &Box<RawValue>)| {
+    let mut cells = Vec::with_capacity(record.len());
+    for (name, raw) in record {
         let column = table.column(name).ok_or_else(|| Fault::column(table.name, name))?;
         let value = match raw.get() {
             "null" => Value::Null,
@@ -206,7 +207,7 @@ fn cells(table: &'static Table, record: &Record) -> Result<Cells, Fault> {
             text if column.kind == Kind::Text => Value::Text(text.to_owned()),
             text => Value::parse(column, text)?,
         };
-        Ok((column, value))
-    };
-    record.iter().map(cell).collect()
+        cells.push((column, value));
+    }
+    Ok(cells)
 }
