@@ -47,8 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
     let address = custody::store_address(&config);
     let provider = custody::provider(&config, Asking::Twice)?;
-    let keys =
-        Keys::create(&address, provider.as_ref(), &config.tenant, Arc::new(SystemClock))?;
+    let keys = Keys::create(&address, provider.as_ref(), &config.tenant, Arc::new(SystemClock))?;
     keys.register(&classes)?;
 
     let files = Files::of(&config, address.path());
