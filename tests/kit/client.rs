@@ -12,7 +12,7 @@ use std::{
 
 use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 
-use super::http::{Message, Reader, Follows};
+use super::http::{Follows, Message, Reader};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -147,8 +147,7 @@ impl Request {
 
     /// Sends it on a connection of its own; the answer must come to its proper end.
     pub fn send(&self, to: SocketAddr) -> Answer {
-        self.try_send(to)
-            .unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.target))
+        self.try_send(to).unwrap_or_else(|error| panic!("{} {}: {error}", self.method, self.target))
     }
 
     /// Sends it on a connection of its own.

@@ -13,7 +13,7 @@ use std::{
 
 use socket2::SockRef;
 
-use super::http::{Message, Reader, Follows};
+use super::http::{Follows, Message, Reader};
 
 /// What the fake does in answer to a request, in order.
 #[derive(Clone, Debug)]

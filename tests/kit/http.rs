@@ -68,7 +68,10 @@ impl<R: Read> Reader<R> {
     }
 
     /// The next message, or `None` if the connection ended before it.
-    pub fn message(&mut self, follows: impl Fn(&Message) -> Follows) -> io::Result<Option<Message>> {
+    pub fn message(
+        &mut self,
+        follows: impl Fn(&Message) -> Follows,
+    ) -> io::Result<Option<Message>> {
         let head = loop {
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
                 break self.take(end + 4);

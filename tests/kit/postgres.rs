@@ -25,7 +25,7 @@ pub struct Postgres {
     _server: Process,
     port: u16,
     data: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// One database of a server.
@@ -64,7 +64,7 @@ impl Postgres {
         server.args(["-p", &port.to_string(), "-h", "127.0.0.1", "-F"]);
         server.args(["-c", "max_connections=200", "-c", "log_statement=all"]);
         let server = Process::start(server, &folder.path().join("postgres.log"));
-        let this = Self { _server: server, port, data, _folder: folder };
+        let this = Self { _server: server, port, data, folder };
         wait_until("PostgreSQL", Duration::from_secs(30), || {
             TcpStream::connect(("127.0.0.1", port)).is_ok() && this.try_sql("postgres", "").is_ok()
         });
@@ -88,6 +88,11 @@ impl Postgres {
         let count = |part: &str| files.iter().filter(|(path, _)| under(path, part)).count();
         assert!(count("pg_wal") > 0 && count("base") > 100, "the data folder is not what it was");
         files
+    }
+
+    /// What the server logged: every statement that reached it.
+    pub fn log(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("postgres.log")).expect("the log is there")
     }
 
     fn tool(&self, tool: &str, database: &str) -> Command {
@@ -137,7 +142,8 @@ impl Database {
     /// A logical backup.
     pub fn dump(&self) -> Vec<u8> {
         let dump = process::run(self.server.tool("pg_dump", &self.name));
-        assert!(dump.ends_with(b"--\n-- PostgreSQL database dump complete\n--\n\n"));
+        let complete = super::http::find(&dump, b"-- PostgreSQL database dump complete");
+        assert!(complete.is_some(), "the dump was cut");
         dump
     }
 }

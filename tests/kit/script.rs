@@ -111,8 +111,11 @@ fn create(c: &mut Canaries) -> Vec<Step> {
         step(
             "create/location of a protected key",
             201,
-            Request::post("/specimens", &format!(r#"{{"accession":{s1},"mrn":{m1},"kind":"EDTA"}}"#))
-                .header("Prefer", "return=headers-only"),
+            Request::post(
+                "/specimens",
+                &format!(r#"{{"accession":{s1},"mrn":{m1},"kind":"EDTA"}}"#),
+            )
+            .header("Prefer", "return=headers-only"),
         ),
         step(
             "create/some columns",

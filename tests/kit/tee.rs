@@ -10,7 +10,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use super::http::{Message, Reader, Follows};
+use super::http::{Follows, Message, Reader};
 
 /// A proxy that changes nothing and keeps everything.
 pub struct Tee {
