@@ -13,6 +13,7 @@
 pub mod canary;
 pub mod client;
 pub mod fake;
+pub mod front;
 pub mod http;
 pub mod labseal;
 pub mod policy;
@@ -25,6 +26,8 @@ pub mod tee;
 
 pub use canary::{Canaries, Finding};
 pub use client::{Answer, Request};
+pub use fake::{Act, Fake};
+pub use front::{Front, assert_refused};
 pub use labseal::Labseal;
 pub use postgres::{Database, Postgres};
 pub use postgrest::PostgRest;

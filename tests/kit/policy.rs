@@ -12,6 +12,7 @@ classes:
   birth:     {id: c-birth, mode: random, type: text, mask: {fixed: "hidden"}}
   note:      {id: c-note, mode: random, type: text, mask: {null: true}}
   result:    {id: c-res, mode: random, type: text, mask: {null: true}}
+  volume:    {id: c-vol, mode: random, type: "numeric(12,4)", mask: {null: true}}
 callers:
   lims:      {api_key: {header: X-Api-Key, sha256_file: keys/lims.sha256}}
   clinician: {api_key: {header: X-Api-Key, sha256_file: keys/clinician.sha256}}
@@ -53,7 +54,11 @@ apis:
           notes: {class: note}
       lab.specimens: {fields: {accession: {class: accession, unique: true}, mrn: {class: mrn}}}
       lab.orders:
-        fields: {mrn: {class: mrn}, accession: {class: accession}, remark: {class: note}}
+        fields:
+          mrn: {class: mrn}
+          accession: {class: accession}
+          remark: {class: note}
+          volume: {class: volume}
       lab.results: {fields: {value: {class: result}}}
       lab.contacts: {fields: {mrn: {class: mrn, unique: true}, phone: {class: note}}}
 "#;

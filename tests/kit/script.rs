@@ -94,10 +94,14 @@ fn create(c: &mut Canaries) -> Vec<Step> {
     let (s1, s2, m2) = (json(&s1), json(&s2), &people[1].0);
     let remark = c.plant("remark");
     let value = c.plant("value");
+    // Eight digits before the point are all that the column takes.
+    let volume = format!("7{}", &c.plant_number("digits of the volume")[4..11]);
+    c.adopt("digits of the volume", &volume);
+    let volume = format!("{volume}.2");
     let orders = format!(
-        r#"[{{"mrn":{m1},"accession":{s1},"code":"HB","priority":2,"remark":"fasting {remark}"}},
-            {{"mrn":{m1},"accession":{s1},"code":"NA","priority":1,"remark":null}},
-            {{"mrn":{m2},"accession":{s2},"code":"HB","priority":3,"remark":""}}]"#
+        r#"[{{"mrn":{m1},"accession":{s1},"code":"HB","priority":2,"remark":"fasting {remark}","volume":1.50}},
+            {{"mrn":{m1},"accession":{s1},"code":"NA","priority":1,"remark":null,"volume":-{volume}}},
+            {{"mrn":{m2},"accession":{s2},"code":"HB","priority":3,"remark":"","volume":null}}]"#
     );
     let results = format!(
         r#"[{{"order_id":1,"analyte":"hb","value":"{value} 141","unit":"g/l","verified":true}},

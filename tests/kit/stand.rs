@@ -26,7 +26,17 @@ pub struct Direct {
 impl Direct {
     /// A new, empty lab on a server.
     pub fn start(server: &Arc<Postgres>) -> Self {
-        let database = server.database(SCHEMA);
+        Self::of(server, SCHEMA)
+    }
+
+    /// The same with text where the policy seals another type.
+    pub fn sealed(server: &Arc<Postgres>) -> Self {
+        assert!(SCHEMA.contains("numeric(12,4)"));
+        Self::of(server, &SCHEMA.replace("numeric(12,4)", "text"))
+    }
+
+    fn of(server: &Arc<Postgres>, schema: &str) -> Self {
+        let database = server.database(schema);
         let api = PostgRest::start(&database);
         Self { database, api }
     }
@@ -60,7 +70,7 @@ impl Stand {
 
     /// The lab with another policy.
     pub fn with(server: &Arc<Postgres>, policy: &str) -> Self {
-        let direct = Direct::start(server);
+        let direct = Direct::sealed(server);
         let tee = Tee::start(direct.address());
         let labseal = Setup::new(policy, tee.address()).start();
         Self { labseal, tee, direct }
