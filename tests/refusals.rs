@@ -45,7 +45,7 @@ fn ls101_a_body_that_is_not_json_of_the_declared_shape_is_refused() {
             post("/patients", format!(r#"/* x */{{"mrn":"{c}"}}"#)),
             post("/patients", format!(r#""{c}""#)),
             post("/patients", format!(r#"[["{c}"]]"#)),
-            post("/patients", c.to_owned()),
+            post("/patients", c),
             (
                 "lims",
                 Request::post("/patients", "")

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
     time::Duration,
 };
 
@@ -135,7 +135,17 @@ impl Labseal {
 
     /// Starts `run`, logging all it can, and waits until it is ready.
     pub fn run(&mut self) {
-        let mut command = process::command(User::Same, env!("CARGO_BIN_EXE_labseal"));
+        self.launch(process::command(User::Same, env!("CARGO_BIN_EXE_labseal")));
+    }
+
+    /// The same, but a limit on the size of its files makes writes fail instead of killing it.
+    pub fn run_where_files_can_fail(&mut self) {
+        let mut command = process::command(User::Same, "env");
+        command.arg("--ignore-signal=XFSZ").arg(env!("CARGO_BIN_EXE_labseal"));
+        self.launch(command);
+    }
+
+    fn launch(&mut self, mut command: Command) {
         command.arg("run").arg("--config").arg(self.config());
         command.env("RUST_LOG", "trace").env("LABSEAL_LOG", "trace").env("RUST_BACKTRACE", "1");
         let log = self.folder.path().join("run.log");
