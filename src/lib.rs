@@ -2,8 +2,13 @@
 //!
 //! Read `proxy/exchange.rs` first: the life of a request, top to bottom.
 
+pub mod audit;
 pub mod auth;
 pub mod base;
+pub mod config;
+pub mod crypto;
 pub mod dialect;
+pub mod keys;
 pub mod model;
 pub mod policy;
+pub mod seal;

@@ -7,6 +7,10 @@
 //!
 //! A new family is one file or folder here and one line in [`DIALECTS`].
 
+mod json;
+mod postgrest;
+mod text;
+
 use http::{HeaderMap, Method};
 
 use crate::{
@@ -83,4 +87,4 @@ pub struct SurfaceError {
 pub type Build = fn(&Surface) -> Result<Box<dyn Dialect>, Vec<SurfaceError>>;
 
 /// Every dialect, by the word of the policy file.
-pub const DIALECTS: &[(&str, Build)] = &[];
+pub const DIALECTS: &[(&str, Build)] = &[("json", json::build), ("postgrest", postgrest::build)];

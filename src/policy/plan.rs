@@ -69,6 +69,18 @@ pub enum Guard {
     Unseen,
 }
 
+/// Whether a value may be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// It may.
+    Allowed,
+    /// The request is refused if the field occurs in its body at all, be it with null.
+    Denied {
+        /// The policy line that decided.
+        line: usize,
+    },
+}
+
 /// A place in a request body whose value is sealed.
 #[derive(Clone, Debug)]
 pub struct SealRule {
@@ -78,6 +90,8 @@ pub struct SealRule {
     pub field: FieldRef,
     /// What else may stand there.
     pub guard: Guard,
+    /// Whether anything may be written there.
+    pub write: Write,
     /// Whether a record without it is refused (a whole-record write by a caller who cannot see it).
     pub required: bool,
     /// The policy line of the field.

@@ -1,0 +1,250 @@
+//! The text of an envelope, LS1: parsed strictly, found in other text, without any key.
+//!
+//! ```text
+//! text   = "ls1" mode [rungs tokens] base64url_nopad(body)
+//! mode   = "r" random | "d" deterministic | "s" searchable
+//! rungs  = "1".."4"; tokens = rungs × 12 characters of lower-case base32     (mode s)
+//! body   = flags[1] kid[5] nonce[12] ct tag[16]
+//! flags  = bit 2 P padded, bit 4 I parity of the index-key version (mode s);
+//!          bits 0 R, 1 S, 3 C are reserved and refused, the others must be 0
+//! ```
+//!
+//! Every envelope has one spelling: base64url (RFC 4648 §5) without padding, with unused bits zero.
+//! Parsing proves shape, never authenticity; only [`super::class_key`] opens.
+
+mod search;
+
+pub use search::{could_be, find, kid_at, kids};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+
+use crate::base::{class::Mode, ident::Kid};
+
+use super::{
+    MAX_DETERMINISTIC, MAX_VALUE,
+    aead::{NONCE, TAG},
+    ladder::{MAX_RUNGS, TOKEN, is_token_byte},
+    pad,
+};
+
+/// Bytes before the ciphertext. A multiple of three, so that the ciphertext starts at a character.
+pub(super) const HEADER: usize = 1 + 5 + NONCE;
+/// Characters of the header.
+const HEADER_TEXT: usize = HEADER / 3 * 4;
+/// Characters of flags and kid.
+const NAME_TEXT: usize = 8;
+
+/// The text is not an envelope, or not the one spelling of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a well-formed LS1 envelope")]
+pub struct Malformed;
+
+/// Parity of the version of the index key that made the tokens: which of two live versions it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Parity {
+    /// Versions 2, 4, 6 …
+    Even,
+    /// Versions 1, 3, 5 …
+    Odd,
+}
+
+impl Parity {
+    /// The parity of a version.
+    pub fn of(version: u32) -> Self {
+        if version.is_multiple_of(2) { Self::Even } else { Self::Odd }
+    }
+}
+
+/// The flags byte, of which only the bits that are built can be set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flags(u8);
+
+const PADDED: u8 = 1 << 2;
+const ODD_INDEX: u8 = 1 << 4;
+
+impl Flags {
+    pub(super) fn new(padding: pad::Padding, parity: Option<Parity>) -> Self {
+        let padded = if padding == pad::Padding::Buckets { PADDED } else { 0 };
+        let odd = if parity == Some(Parity::Odd) { ODD_INDEX } else { 0 };
+        Self(padded | odd)
+    }
+
+    #[cfg(test)]
+    pub(super) fn padded() -> Self {
+        Self(PADDED)
+    }
+
+    /// Reserved bits, I outside mode `s` and mode `d` without padding are refused.
+    fn parse(byte: u8, mode: Mode) -> Result<Self, Malformed> {
+        let known = match mode {
+            Mode::Deterministic => byte == PADDED,
+            Mode::Random => byte & !PADDED == 0,
+            Mode::Searchable => byte & !(PADDED | ODD_INDEX) == 0,
+        };
+        if known { Ok(Self(byte)) } else { Err(Malformed) }
+    }
+
+    /// The byte.
+    pub fn byte(self) -> u8 {
+        self.0
+    }
+
+    /// P: the length of the value is hidden in a bucket.
+    pub fn is_padded(self) -> bool {
+        self.0 & PADDED != 0
+    }
+
+    /// I: which of two live index keys made the tokens. Says nothing outside mode `s`.
+    pub fn index_parity(self) -> Parity {
+        if self.0 & ODD_INDEX == 0 { Parity::Even } else { Parity::Odd }
+    }
+}
+
+/// An envelope of the right shape. Nothing in it is authentic before it is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Parsed<'a> {
+    mode: Mode,
+    /// The text up to the body: `ls1`, mode, rungs, tokens.
+    head: &'a str,
+    flags: Flags,
+    kid: Kid,
+    nonce: [u8; NONCE],
+    /// Ciphertext and tag, in base64url.
+    sealed: &'a [u8],
+    sealed_len: usize,
+}
+
+impl<'a> Parsed<'a> {
+    /// How the value is stored.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The tokens of all rungs, coarse to fine; empty outside mode `s`.
+    pub fn tokens(&self) -> &'a str {
+        self.head.get(5..).unwrap_or_default()
+    }
+
+    /// How many tokens stand in front; 0 outside mode `s`.
+    pub fn rungs(&self) -> u8 {
+        // Invariant: at most four tokens.
+        (self.tokens().len() / TOKEN) as u8
+    }
+
+    /// The flags.
+    pub fn flags(&self) -> Flags {
+        self.flags
+    }
+
+    /// The key version and class that the envelope claims.
+    pub fn kid(&self) -> Kid {
+        self.kid
+    }
+
+    pub(super) fn head(&self) -> &'a str {
+        self.head
+    }
+
+    pub(super) fn nonce(&self) -> &[u8; NONCE] {
+        &self.nonce
+    }
+
+    /// Ciphertext and tag.
+    pub(super) fn sealed(&self) -> Result<(Vec<u8>, [u8; TAG]), Malformed> {
+        let mut bytes = vec![0; self.sealed_len];
+        let written = BASE64.decode_slice(self.sealed, &mut bytes).map_err(|_| Malformed)?;
+        bytes.truncate(written);
+        let tag = bytes.last_chunk::<TAG>().copied().ok_or(Malformed)?;
+        bytes.truncate(written - TAG);
+        Ok((bytes, tag))
+    }
+}
+
+/// Reads an envelope that is the whole of `text`.
+pub fn parse(text: &[u8]) -> Result<Parsed<'_>, Malformed> {
+    let (mode, head, body) = split(text).ok_or(Malformed)?;
+    let (header, sealed) = body.split_at_checked(HEADER_TEXT).ok_or(Malformed)?;
+    let (flags, kid, nonce) = read_header(header, mode)?;
+    let sealed_len = strict_len(sealed).ok_or(Malformed)?;
+    let ct = sealed_len.checked_sub(TAG).ok_or(Malformed)?;
+    let longest = if mode == Mode::Deterministic { MAX_DETERMINISTIC } else { MAX_VALUE };
+    let fits = match flags.is_padded() {
+        true => ct <= pad::padded(1 + longest) && pad::is_bucket(ct),
+        false => (1..=1 + longest).contains(&ct),
+    };
+    if fits {
+        Ok(Parsed { mode, head, flags, kid, nonce, sealed, sealed_len })
+    } else {
+        Err(Malformed)
+    }
+}
+
+/// Mode, text up to the body, and the rest.
+fn split(text: &[u8]) -> Option<(Mode, &str, &[u8])> {
+    let mode = mode_of(*text.strip_prefix(b"ls1")?.first()?)?;
+    let head = match mode {
+        Mode::Deterministic | Mode::Random => 4,
+        Mode::Searchable => {
+            let rungs = rungs_of(*text.get(4)?)?;
+            let end = 5 + rungs * TOKEN;
+            if !text.get(5..end)?.iter().all(|byte| is_token_byte(*byte)) {
+                return None;
+            }
+            end
+        }
+    };
+    let (head, body) = text.split_at_checked(head)?;
+    // Every byte of the head was compared with an ASCII alphabet above.
+    Some((mode, std::str::from_utf8(head).ok()?, body))
+}
+
+fn mode_of(letter: u8) -> Option<Mode> {
+    match letter {
+        b'd' => Some(Mode::Deterministic),
+        b'r' => Some(Mode::Random),
+        b's' => Some(Mode::Searchable),
+        _ => None,
+    }
+}
+
+fn rungs_of(digit: u8) -> Option<usize> {
+    let rungs = usize::from(digit.checked_sub(b'0')?);
+    (1..=MAX_RUNGS).contains(&rungs).then_some(rungs)
+}
+
+fn read_header(text: &[u8], mode: Mode) -> Result<(Flags, Kid, [u8; NONCE]), Malformed> {
+    let mut bytes = [0; HEADER];
+    if BASE64.decode_slice(text, &mut bytes) != Ok(HEADER) {
+        return Err(Malformed);
+    }
+    let [flags, k0, k1, k2, k3, k4, nonce @ ..] = bytes;
+    Ok((Flags::parse(flags, mode)?, Kid([k0, k1, k2, k3, k4]), nonce))
+}
+
+/// How many bytes the text decodes to, if it is their one spelling.
+fn strict_len(text: &[u8]) -> Option<usize> {
+    if !text.iter().all(|byte| is_base64_byte(*byte)) {
+        return None;
+    }
+    let (whole, rest) = (text.len() / 4 * 3, text.len() % 4);
+    // Only the last group can have unused bits; decoding it alone checks that they are zero.
+    let extra = match rest {
+        0 => 0,
+        _ => BASE64.decode_slice(text.get(text.len() - rest..)?, &mut [0; 3]).ok()?,
+    };
+    Some(whole + extra)
+}
+
+fn is_base64_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
+}
+
+/// The number of characters that `bytes` bytes take.
+pub(super) fn text_len(bytes: usize) -> usize {
+    (bytes * 4).div_ceil(3)
+}
+
+/// Writes `bytes` to `text`, which has [`text_len`] room.
+pub(super) fn write_base64(bytes: &[u8], text: &mut [u8]) -> Result<usize, Malformed> {
+    BASE64.encode_slice(bytes, text).map_err(|_| Malformed)
+}

@@ -1,0 +1,131 @@
+//! Root keys and ring keys: handles that derive, wrap and authenticate, and give nothing away.
+//!
+//! A root key (one per tenant) wraps ring keys and authenticates the key log. A ring key is the
+//! secret of one key version; class keys are derived from it.
+
+use crate::base::{
+    ident::{ClassId, Kid, Tenant},
+    secret::SecretKey,
+};
+use zeroize::Zeroizing;
+
+use super::{
+    NoRandomness, WrapError, WrappedKey,
+    derive::{DeriveError, Label, derive},
+    mac::HmacKey,
+    nonce::random_key,
+    wrap::Wrapper,
+};
+
+/// The secret of one key version of a ring.
+pub struct RingKey(SecretKey);
+
+impl RingKey {
+    /// A new key from the operating system's randomness.
+    pub fn generate() -> Result<Self, NoRandomness> {
+        random_key().map(Self)
+    }
+
+    /// Takes over key bytes.
+    pub fn from_secret(secret: SecretKey) -> Self {
+        Self(secret)
+    }
+
+    /// The kid of a class under this key version: KDF(ring key, "kid", tenant, class)[..5].
+    pub fn kid(&self, tenant: &Tenant, class: &ClassId) -> Result<Kid, DeriveError> {
+        let [k0, k1, k2, k3, k4, ..] = *self.derive(Label::Kid, tenant, class)?;
+        Ok(Kid([k0, k1, k2, k3, k4]))
+    }
+
+    pub(super) fn derive(
+        &self,
+        label: Label,
+        tenant: &Tenant,
+        class: &ClassId,
+    ) -> Result<Zeroizing<[u8; 32]>, DeriveError> {
+        derive(&self.0, label, &[tenant.as_str().as_bytes(), class.as_str().as_bytes()])
+    }
+}
+
+/// The MAC does not match: the text was altered, or belongs to another root key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the authentication code does not match")]
+pub struct WrongMac;
+
+/// The root key of a tenant.
+pub struct RootKey {
+    secret: SecretKey,
+    wrapper: Wrapper,
+    log: HmacKey,
+}
+
+impl RootKey {
+    /// A new key from the operating system's randomness.
+    pub fn generate() -> Result<Self, NoRandomness> {
+        random_key().map(Self::from_secret)
+    }
+
+    /// Takes over key bytes.
+    pub fn from_secret(secret: SecretKey) -> Self {
+        let wrapper =
+            Wrapper::new(&from_root(&secret, Label::Wrap), &from_root(&secret, Label::WrapCommit));
+        let log = HmacKey::new(&from_root(&secret, Label::LogMac));
+        Self { secret, wrapper, log }
+    }
+
+    /// Wraps a ring key. `aad` is its place in the key log.
+    pub fn wrap(&self, key: &RingKey, aad: &[u8]) -> Result<WrappedKey, WrapError> {
+        self.wrapper.wrap(&key.0, aad)
+    }
+
+    /// Unwraps a ring key that was wrapped for this place.
+    pub fn unwrap(&self, wrapped: &WrappedKey, aad: &[u8]) -> Result<RingKey, WrapError> {
+        self.wrapper.unwrap(wrapped, aad).map(RingKey)
+    }
+
+    /// Authenticates an entry of the key log: HMAC-SHA256 under KDF(root, "log-mac").
+    pub fn mac(&self, entry: &[u8]) -> [u8; 32] {
+        self.log.tag(&[entry])
+    }
+
+    /// Checks what [`Self::mac`] made, in constant time.
+    pub fn verify_mac(&self, entry: &[u8], mac: &[u8]) -> Result<(), WrongMac> {
+        self.log.verify(&[entry], mac).map_err(|_| WrongMac)
+    }
+
+    pub(super) fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+}
+
+/// A key that wraps root keys, for providers that hold one in memory.
+pub struct Kek(Wrapper);
+
+impl Kek {
+    /// A new key from the operating system's randomness.
+    pub fn generate() -> Result<Self, NoRandomness> {
+        random_key().map(|secret| Self::from_secret(&secret))
+    }
+
+    /// Takes key bytes.
+    pub fn from_secret(secret: &SecretKey) -> Self {
+        Self(Wrapper::new(&from_root(secret, Label::Wrap), &from_root(secret, Label::WrapCommit)))
+    }
+
+    /// Wraps a root key. `aad` says for whom.
+    pub fn wrap(&self, root: &RootKey, aad: &[u8]) -> Result<WrappedKey, WrapError> {
+        self.0.wrap(&root.secret, aad)
+    }
+
+    /// Unwraps a root key.
+    pub fn unwrap(&self, wrapped: &WrappedKey, aad: &[u8]) -> Result<RootKey, WrapError> {
+        self.0.unwrap(wrapped, aad).map(RootKey::from_secret)
+    }
+}
+
+/// KDF without a context, which therefore always fits a tuple.
+fn from_root(secret: &SecretKey, label: Label) -> Zeroizing<[u8; 32]> {
+    // Invariant: the only failure of `derive` is a part that is too long, and there is none.
+    #[allow(clippy::unwrap_used)]
+    derive(secret, label, &[]).unwrap()
+}

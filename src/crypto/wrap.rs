@@ -1,0 +1,137 @@
+//! Wrapped keys: a key sealed under another, with a commitment to that other key.
+//!
+//! ```text
+//! wrapped = alg[1] nonce[12] ct[32] tag[16] commitment[32]      alg = 01
+//! ```
+//!
+//! AES-256-GCM-SIV does not commit to its key: one ciphertext can be made that opens under two
+//! (Len, Grubbs, Ristenpart, USENIX Security 2021). So HMAC-SHA256, under a key derived from the same
+//! secret, over everything before the commitment and the additional data is checked first, in full.
+
+use std::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use zeroize::Zeroizing;
+
+use crate::base::secret::SecretKey;
+
+use super::{
+    NoRandomness, NonceSource, Nonces,
+    aead::{Cipher, NONCE, TAG},
+    mac::HmacKey,
+};
+
+const ALG: u8 = 1;
+const COMMITMENT: usize = 32;
+/// Everything around the ciphertext.
+const AROUND: usize = 1 + NONCE + TAG + COMMITMENT;
+/// A wrapped key of 32 bytes.
+const WRAPPED: usize = AROUND + 32;
+
+/// Why a key was not wrapped or not unwrapped.
+#[derive(Debug, thiserror::Error)]
+pub enum WrapError {
+    /// Another key wrapped this, or it was altered, or it stands in another place. Fatal.
+    #[error("the commitment of a wrapped key does not match: wrong key, wrong place, or altered")]
+    Commitment,
+    /// Not of the form of a wrapped key.
+    #[error("not a wrapped key")]
+    Malformed,
+    /// No nonce.
+    #[error("no nonce")]
+    NoRandomness(#[from] NoRandomness),
+    /// The commitment matches and the tag does not: made by nothing that follows the format. Fatal.
+    #[error("the tag of a wrapped key does not match")]
+    Tag,
+}
+
+/// A key sealed under another. Not secret; its form is in the documentation of this module.
+#[derive(Clone, PartialEq, Eq)]
+pub struct WrappedKey(Vec<u8>);
+
+impl WrappedKey {
+    /// Takes stored bytes of the right length.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, WrapError> {
+        let is_ours = bytes.len() == WRAPPED && bytes.first() == Some(&ALG);
+        if is_ours { Ok(Self(bytes.to_vec())) } else { Err(WrapError::Malformed) }
+    }
+
+    /// The bytes to store.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads base64url without padding.
+    pub fn parse(text: &str) -> Result<Self, WrapError> {
+        Self::from_bytes(&BASE64.decode(text).map_err(|_| WrapError::Malformed)?)
+    }
+}
+
+impl fmt::Display for WrappedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&BASE64.encode(&self.0))
+    }
+}
+
+impl fmt::Debug for WrappedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WrappedKey(…)")
+    }
+}
+
+impl Serialize for WrappedKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for WrappedKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(D::Error::custom)
+    }
+}
+
+/// A cipher key and a commitment key from one secret.
+pub(super) struct Wrapper {
+    cipher: Cipher,
+    commitment: HmacKey,
+}
+
+impl Wrapper {
+    pub(super) fn new(cipher: &[u8; 32], commitment: &[u8; 32]) -> Self {
+        Self { cipher: Cipher::new(cipher), commitment: HmacKey::new(commitment) }
+    }
+
+    pub(super) fn wrap(&self, key: &SecretKey, aad: &[u8]) -> Result<WrappedKey, WrapError> {
+        let nonce = Nonces::with_thread(|nonces| nonces.nonce())?;
+        let mut ct = Zeroizing::new(*key.expose());
+        let tag = self.cipher.seal(&nonce, aad, ct.as_mut()).map_err(|_| WrapError::Malformed)?;
+        let mut bytes = [&[ALG], &nonce[..], &ct[..], &tag].concat();
+        bytes.extend(self.commitment.tag(&[&bytes, aad]));
+        Ok(WrappedKey(bytes))
+    }
+
+    pub(super) fn unwrap(&self, wrapped: &WrappedKey, aad: &[u8]) -> Result<SecretKey, WrapError> {
+        let text = self.open(&wrapped.0, aad)?;
+        let key: [u8; 32] = text.as_slice().try_into().map_err(|_| WrapError::Malformed)?;
+        Ok(SecretKey::new(key))
+    }
+
+    /// Opens a committed ciphertext of any length.
+    fn open(&self, bytes: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, WrapError> {
+        let (body, commitment) =
+            bytes.split_last_chunk::<COMMITMENT>().ok_or(WrapError::Malformed)?;
+        self.commitment.verify(&[body, aad], commitment).map_err(|_| WrapError::Commitment)?;
+        let (sealed, tag) = body.split_last_chunk::<TAG>().ok_or(WrapError::Malformed)?;
+        let (alg, sealed) = sealed.split_first().ok_or(WrapError::Malformed)?;
+        let (nonce, ct) = sealed.split_first_chunk::<NONCE>().ok_or(WrapError::Malformed)?;
+        if *alg != ALG {
+            return Err(WrapError::Malformed);
+        }
+        let mut text = Zeroizing::new(ct.to_vec());
+        self.cipher.open(nonce, aad, &mut text, tag).map_err(|_| WrapError::Tag)?;
+        Ok(text)
+    }
+}

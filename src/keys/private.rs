@@ -1,0 +1,181 @@
+//! Files that nobody else may read: root key, passphrase, key store.
+//!
+//! A file's own mode and owner are judged, on the open file, not its folder's: a folder may be
+//! shared for good reasons, and what matters is who can read these bytes.
+
+use std::{
+    fs::File,
+    io::{self, Read as _, Write as _},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use tempfile::{NamedTempFile, PersistError};
+
+use crate::base::secret::Plaintext;
+
+/// More than any file of ours holds.
+const LIMIT: u64 = 64 * 1024;
+
+/// A file that must be private cannot be read, is not private, or cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PrivateError {
+    /// It is there already.
+    #[error("{path} exists already and is not overwritten")]
+    Exists {
+        /// Which.
+        path: PathBuf,
+    },
+    /// Group or others may read or change it.
+    #[error("{path} may be read or changed by others (mode {mode:04o}); run: chmod 600 {path}")]
+    Mode {
+        /// Which.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It belongs to somebody else.
+    #[error("{path} belongs to user {owner}; run: chown {us} {path}")]
+    Owner {
+        /// Which.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        us: u32,
+    },
+    /// It cannot be read.
+    #[error("{path} cannot be read")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It holds more than any such file does.
+    #[error("{path} is larger than {LIMIT} bytes; it is not what the configuration says it is")]
+    Size {
+        /// Which.
+        path: PathBuf,
+    },
+    /// It cannot be written.
+    #[error("{path} cannot be written")]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Checks that the file is ours, or root's, and closed to others.
+pub fn judge(path: &Path, file: &File) -> Result<(), PrivateError> {
+    let metadata =
+        file.metadata().map_err(|source| PrivateError::Read { path: path.to_owned(), source })?;
+    let us = nix::unistd::geteuid().as_raw();
+    if metadata.uid() != us && metadata.uid() != 0 {
+        return Err(PrivateError::Owner { path: path.to_owned(), owner: metadata.uid(), us });
+    }
+    // Fifos and descriptors (process substitution) have a mode too, and are judged by it.
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(PrivateError::Mode { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+/// Reads a private file.
+pub fn read(path: &Path) -> Result<Plaintext, PrivateError> {
+    let failed = |source| PrivateError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    judge(path, &file)?;
+    // Room for all of it at once: a vector that grows would leave copies behind that nobody wipes.
+    let mut bytes = Vec::with_capacity(LIMIT as usize + 1);
+    let read = file.take(LIMIT + 1).read_to_end(&mut bytes);
+    let bytes = Plaintext::new(bytes);
+    read.map_err(failed)?;
+    if bytes.len() as u64 > LIMIT {
+        return Err(PrivateError::Size { path: path.to_owned() });
+    }
+    Ok(bytes)
+}
+
+/// Makes a private file that did not exist, durable when this returns, whole or not at all.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
+    write(path, bytes, |file| file.persist_noclobber(path)).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => PrivateError::Exists { path: path.to_owned() },
+        _ => PrivateError::Write { path: path.to_owned(), source },
+    })
+}
+
+/// Makes a private file or puts it in the place of the one there, durable when this returns.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
+    write(path, bytes, |file| file.persist(path))
+        .map_err(|source| PrivateError::Write { path: path.to_owned(), source })
+}
+
+fn write(
+    path: &Path,
+    bytes: &[u8],
+    place: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> io::Result<()> {
+    // Mode 0600 from the start, a name that nobody can have guessed, and gone if this fails.
+    let mut file = tempfile::Builder::new().prefix(".labseal-").tempfile_in(folder(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    place(file).map_err(|error| error.error)?;
+    sync_folder(path)
+}
+
+/// Makes the entry of `path` in its folder durable.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
+}
+
+fn folder(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+
+    #[test]
+    fn a_created_file_is_private_and_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        create(&path, b"one").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
+        assert!(matches!(create(&path, b"two"), Err(PrivateError::Exists { .. })));
+        assert_eq!(read(&path).unwrap().expose(), b"one");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused_with_its_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        create(&path, b"one").unwrap();
+        for mode in [0o640, 0o604, 0o620, 0o602] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let refused = read(&path).unwrap_err().to_string();
+            assert!(refused.contains("chmod 600"), "{refused}");
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        read(&path).unwrap();
+    }
+
+    #[test]
+    fn an_open_folder_around_a_private_file_does_not_matter() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let path = folder.path().join("secret");
+        create(&path, b"one").unwrap();
+        read(&path).unwrap();
+    }
+}

@@ -1,0 +1,368 @@
+//! The section `apis:`: which values of which API are of which class.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
+use crate::{
+    base::{
+        class::Mode,
+        ident::{ApiName, EntityName, FieldName, FunctionName},
+    },
+    model::{EntityDecl, FieldRef, Surface},
+};
+
+use super::{
+    classes::Classes,
+    diagnostic::{Place, Problems},
+    document::{
+        Fields, Node, list,
+        reader::{not_built, pairs},
+        text, truth, word,
+    },
+    grants::Grants,
+    plan::Class,
+    routes,
+};
+
+/// What is declared of one API. Answers with a plan in `decide`.
+#[derive(Debug)]
+pub struct ApiPolicy {
+    pub(super) name: ApiName,
+    pub(super) dialect: String,
+    pub(super) dialect_line: usize,
+    pub(super) surface: Surface,
+    /// The protected fields.
+    pub(super) fields: HashMap<FieldRef, Field>,
+    /// Bare names of the protected fields, in lower case: a view may repeat the column.
+    pub(super) protected_names: HashSet<String>,
+    pub(super) exceptions: Exceptions,
+    pub(super) grants: Arc<Grants>,
+}
+
+/// A protected field.
+#[derive(Clone, Debug)]
+pub(super) struct Field {
+    pub(super) class: Arc<Class>,
+    pub(super) unique: bool,
+    pub(super) line: usize,
+}
+
+/// What passes although it is not declared.
+#[derive(Debug, Default)]
+pub(super) struct Exceptions {
+    pub(super) entities: HashSet<EntityName>,
+    pub(super) functions: HashSet<FunctionName>,
+}
+
+/// Declared fields in file order, while an API is being read.
+#[derive(Default)]
+pub(super) struct Declared {
+    pub(super) fields: Vec<(FieldRef, Field)>,
+}
+
+impl ApiPolicy {
+    /// The name in both files.
+    pub fn name(&self) -> &ApiName {
+        &self.name
+    }
+
+    /// The word after `dialect:`. Whether there is such a dialect is for whoever builds it to say.
+    pub fn dialect(&self) -> &str {
+        &self.dialect
+    }
+
+    /// Where that word stands.
+    pub fn dialect_line(&self) -> usize {
+        self.dialect_line
+    }
+
+    /// What is declared, in the words of a dialect.
+    pub fn surface(&self) -> &Surface {
+        &self.surface
+    }
+
+    /// Whether nothing is declared, so that everything passes.
+    pub fn is_open(&self) -> bool {
+        self.surface.entities.is_empty() && self.surface.routes.is_empty()
+    }
+}
+
+/// Reads the section.
+pub(super) fn read(
+    node: &Node,
+    classes: &Classes,
+    grants: &Arc<Grants>,
+    problems: &mut Problems,
+) -> Vec<ApiPolicy> {
+    let mut apis: Vec<ApiPolicy> = Vec::new();
+    for item in list(node, "apis", problems).unwrap_or_default() {
+        let Some(api) = api(item, classes, grants, problems) else { continue };
+        if apis.iter().any(|other| other.name == api.name) {
+            let message = format!("two APIs are named `{}`", api.name);
+            problems.error(item.at, message, "give each a name of its own");
+        }
+        apis.push(api);
+    }
+    apis
+}
+
+const LATER: &[&str] = &[
+    "elements",
+    "functions",
+    "masked_writeback",
+    "migration",
+    "on_unsupported",
+    "open",
+    "schema_snapshot",
+    "version",
+];
+
+fn api(
+    node: &Node,
+    classes: &Classes,
+    grants: &Arc<Grants>,
+    problems: &mut Problems,
+) -> Option<ApiPolicy> {
+    let mut fields = Fields::of(node, "an API", problems)?;
+    fields.later(LATER);
+    let name = fields.required("name", "add the name that the configuration uses", problems);
+    let name = name.and_then(|node| text(node, "name", problems));
+    let dialect = fields.required("dialect", "add dialect: postgrest or dialect: json", problems);
+    let schemas = fields.optional("schemas");
+    let undeclared = fields.optional("undeclared");
+    let unknown_fields = fields.optional("unknown_fields");
+    let entities = fields.optional("entities");
+    let routes = fields.optional("routes");
+    fields.finish(problems);
+
+    if let Some(node) = unknown_fields {
+        word(node, "unknown_fields:", &[("pass", ())], &["deny", "warn"], problems);
+    }
+    if let (Some(_), Some(routes)) = (entities, routes) {
+        let message = "an API has either entities or routes";
+        problems.error(routes.at, message, "declare the routes as an API of their own");
+    }
+    if let (Some(_), Some(schemas)) = (routes, schemas) {
+        problems.error(schemas.at, "an API with routes has no schemas", "leave schemas out");
+    }
+    let mut declared = Declared::default();
+    let mut surface = Surface::default();
+    let mut exceptions = Exceptions::default();
+    if let Some(node) = routes {
+        surface.routes = routes::read(node, classes, &mut declared, problems);
+        if let Some(node) = undeclared {
+            let excepted = excepted(node, problems);
+            exceptions.entities =
+                excepted.entities.iter().map(|(name, _)| EntityName::new(*name)).collect();
+            for (_, at) in excepted.functions {
+                problems.error(at, "an API with routes has no functions", "leave functions out");
+            }
+        }
+    } else {
+        let excepted = undeclared.map(|node| excepted(node, problems)).unwrap_or_default();
+        let pairs = entities.and_then(|node| pairs(node, "entities", problems)).unwrap_or_default();
+        let named: Vec<_> = pairs.iter().map(|(key, _)| (key.text.as_str(), key.at)).collect();
+        surface.schemas = schema_list(schemas, &named, problems);
+        let place =
+            |name, at, problems: &mut Problems| qualify(name, at, &surface.schemas, problems);
+        for (key, node) in pairs {
+            let Some(name) = place(&key.text, key.at, problems) else { continue };
+            let name = EntityName::new(name);
+            let fields = entity(&name, node, classes, &mut declared, problems);
+            if surface.entities.iter().any(|other| other.name == name) {
+                problems.error(key.at, format!("`{name}` is declared twice"), "keep one");
+            }
+            surface.entities.push(EntityDecl { name, fields });
+        }
+        for (name, at) in excepted.entities {
+            let Some(qualified) = place(name, at, problems) else { continue };
+            let qualified = EntityName::new(qualified);
+            if surface.entities.iter().any(|entity| entity.name == qualified) {
+                let message = format!("`{name}` is declared, so it cannot be undeclared");
+                problems.error(at, message, "leave it out of one of the two");
+            }
+            exceptions.entities.insert(qualified);
+        }
+        for (name, at) in excepted.functions {
+            exceptions.functions.extend(place(name, at, problems).map(FunctionName::new));
+        }
+    }
+    let protected_names =
+        declared.fields.iter().map(|(field, _)| bare_name(&field.field)).collect();
+    let dialect_node = dialect?;
+    Some(ApiPolicy {
+        name: ApiName::new(name?),
+        dialect: text(dialect_node, "dialect", problems)?.to_owned(),
+        dialect_line: dialect_node.at.line,
+        surface,
+        fields: declared.fields.into_iter().collect(),
+        protected_names,
+        exceptions,
+        grants: grants.clone(),
+    })
+}
+
+/// The names under `undeclared:`, as they stand.
+#[derive(Default)]
+struct Excepted<'a> {
+    entities: Vec<(&'a str, Place)>,
+    functions: Vec<(&'a str, Place)>,
+}
+
+fn excepted<'a>(node: &'a Node, problems: &mut Problems) -> Excepted<'a> {
+    let Some(mut fields) = Fields::of(node, "undeclared", problems) else {
+        return Excepted::default();
+    };
+    let (entities, functions) = (fields.optional("entities"), fields.optional("functions"));
+    if let Some(why) = fields.required("why", "say why nothing protected passes there", problems) {
+        text(why, "why", problems);
+    }
+    fields.finish(problems);
+    let mut names = |node: Option<&'a Node>, what| {
+        let items = node.and_then(|node| list(node, what, problems)).unwrap_or_default();
+        let named = |item: &'a Node| text(item, "a name", problems).map(|name| (name, item.at));
+        items.iter().filter_map(named).collect()
+    };
+    Excepted { entities: names(entities, "entities"), functions: names(functions, "functions") }
+}
+
+/// `schemas:` as written, or the one schema that all entities share.
+fn schema_list(
+    node: Option<&Node>,
+    entities: &[(&str, Place)],
+    problems: &mut Problems,
+) -> Vec<String> {
+    if let Some(node) = node {
+        let items = list(node, "schemas", problems).unwrap_or_default();
+        if items.is_empty() {
+            problems.error(node.at, "schemas names none", "name those that the API exposes");
+        }
+        let named = |item| text(item, "a schema", problems).map(str::to_owned);
+        return items.iter().filter_map(named).collect();
+    }
+    let shared: BTreeSet<_> = entities
+        .iter()
+        .map(|(name, _)| name.split_once('.').map_or("public", |(schema, _)| schema))
+        .collect();
+    if let (true, Some((_, at))) = (shared.len() > 1, entities.first()) {
+        let message = "the entities are in several schemas";
+        problems.error(*at, message, "add schemas: as the API has them, the default first");
+    }
+    shared.first().map(|schema| vec![(*schema).to_owned()]).unwrap_or_default()
+}
+
+/// `table` or `schema.table` as `schema.table`.
+fn qualify(name: &str, at: Place, schemas: &[String], problems: &mut Problems) -> Option<String> {
+    let (schema, table) = match name.split_once('.') {
+        Some((schema, table)) => (schema, table),
+        None => (schemas.first().map_or("public", String::as_str), name),
+    };
+    if schema.is_empty() || table.is_empty() || table.contains(['.', '/', ' ']) {
+        problems.error(at, format!("`{name}` is not a name"), "write schema.table");
+        return None;
+    }
+    if !schemas.is_empty() && !schemas.iter().any(|known| known == schema) {
+        let message = format!("`{schema}` is not one of the schemas of the API");
+        problems.error(at, message, "add it under schemas:");
+        return None;
+    }
+    Some(format!("{schema}.{table}"))
+}
+
+/// Reads one entity and gives its protected fields.
+fn entity(
+    name: &EntityName,
+    node: &Node,
+    classes: &Classes,
+    declared: &mut Declared,
+    problems: &mut Problems,
+) -> Vec<FieldName> {
+    let mut protected = Vec::new();
+    let Some(mut fields) = Fields::of(node, "an entity", problems) else { return protected };
+    fields.later(&["bind", "key", "masked_writeback", "migration", "open", "unknown_fields"]);
+    let columns = fields.required("fields", "list the fields, or leave the entity out", problems);
+    fields.finish(problems);
+    for (key, node) in columns.and_then(|node| pairs(node, "fields", problems)).unwrap_or_default()
+    {
+        if key.text.contains("->") {
+            not_built(key.at, &key.text, problems);
+            continue;
+        }
+        if key.text.trim().is_empty() {
+            problems.error(key.at, "a field needs a name", "write the name of the column");
+            continue;
+        }
+        let Some(field) = field(node, key.at, classes, problems) else { continue };
+        let column = FieldName::new(key.text.as_str());
+        protected.push(column.clone());
+        declared.fields.push((FieldRef { entity: name.clone(), field: column }, field));
+    }
+    protected
+}
+
+/// Reads `{class: …}`. `None` for a plain field as well as after a problem.
+pub(super) fn field(
+    node: &Node,
+    at: Place,
+    classes: &Classes,
+    problems: &mut Problems,
+) -> Option<Field> {
+    let mut fields = Fields::of(node, "a field", problems)?;
+    fields.later(&["bind", "equality", "masked_writeback", "migration", "subject"]);
+    let class = fields.optional("class");
+    let mode = fields.optional("mode");
+    let unique = fields.optional("unique");
+    let why = fields.optional("why");
+    fields.finish(problems);
+    let is_unique = unique.and_then(|node| truth(node, "unique", problems)).unwrap_or_default();
+    match (class, mode) {
+        (Some(class), None) => {
+            if let Some(why) = why {
+                problems.error(why.at, "why is for plain fields", "leave it out");
+            }
+            let class = classes.named(class, problems)?;
+            if let (true, Some(node)) = (is_unique, unique)
+                && class.params.mode != Mode::Deterministic
+            {
+                let mode = class.params.mode.as_str();
+                let message =
+                    format!("a {mode} class cannot be unique: equal values are stored differently");
+                problems.error(node.at, message, "use a deterministic class");
+            }
+            Some(Field { class, unique: is_unique, line: at.line })
+        }
+        (None, Some(mode)) => {
+            let words = [("plain", ())];
+            word(mode, "the mode of a field", &words, &["format_preserving"], problems);
+            match why {
+                Some(why) => drop(text(why, "why", problems)),
+                None => problems.error(
+                    at,
+                    "a plain field lacks `why`",
+                    "say why it needs no protection",
+                ),
+            }
+            None
+        }
+        (Some(_), Some(mode)) => {
+            problems.error(mode.at, "the class of a field says its mode", "leave mode out");
+            None
+        }
+        (None, None) => {
+            let remedy = "write {class: …}, or {mode: plain, why: …}";
+            problems.error(at, "a field lacks `class`", remedy);
+            None
+        }
+    }
+}
+
+/// What a column that repeats this field elsewhere would be called, in lower case.
+pub(super) fn bare_name(field: &FieldName) -> String {
+    let name = field.as_str();
+    let name = name.strip_prefix("path:").or_else(|| name.strip_prefix("query:")).unwrap_or(name);
+    let name = name.trim_end_matches("[*]");
+    let name = name.rsplit(['.', '>', ':']).next().unwrap_or(name);
+    name.trim_matches(['\'', '"', '[', ']']).to_lowercase()
+}

@@ -1,0 +1,209 @@
+//! The decision about one operation: [`ApiPolicy::plan`].
+//!
+//! Reads from top to bottom as the tenets of the design do: may this target be addressed at all; may
+//! each use of a column in the head be answered, and asked by this caller; may the answer be read.
+//! Whether a value may be written is known only when the body is seen, so it goes into the plan.
+
+use crate::{
+    auth::Caller,
+    base::{
+        class::Mode,
+        ident::EntityName,
+        refusal::{Code, Refusal},
+    },
+    model::{BodyForm, FieldRef, Node, Operation, Target, Test, Use, UseKind, Verb},
+};
+
+use super::{
+    apis::{ApiPolicy, Field, bare_name},
+    grants::Granted,
+    plan::{
+        AnswerPlan, ClassRights, FilterRule, Guard, Made, OpenRule, Plan, RequestPlan, Right,
+        SealRule, Write,
+    },
+};
+
+/// How a target stands to the policy.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It is declared.
+    Declared,
+    /// It is listed under `undeclared:`.
+    Excepted,
+    /// It is neither.
+    Unknown,
+}
+
+impl ApiPolicy {
+    /// What may happen. A refusal names the field, the operator and the policy line that decided.
+    pub fn plan(&self, operation: &Operation, caller: &Caller) -> Result<Plan, Refusal> {
+        let granted = self.grants.of(caller.name());
+        if self.is_open() {
+            return Ok(Plan {
+                request: RequestPlan::Pass,
+                filters: vec![None; operation.uses.len()],
+                answer: AnswerPlan::Pass,
+                rights: granted.rights.clone(),
+                made: Made,
+            });
+        }
+        let standing = self.address(operation)?;
+        let mut filters = Vec::with_capacity(operation.uses.len());
+        for one in &operation.uses {
+            filters.push(self.judge_use(one, standing, granted)?);
+        }
+        let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
+        let request = match &operation.body {
+            BodyForm::Opaque => Node::default(),
+            BodyForm::Records(records) => {
+                records.filter_map(&mut |field| self.seal_rule(field, operation.verb, granted))?
+            }
+        };
+        Ok(Plan {
+            request: RequestPlan::Scan(request),
+            filters,
+            answer: AnswerPlan::Scan(answer),
+            rights: granted.rights.clone(),
+            made: Made,
+        })
+    }
+
+    /// Refuses what could carry values past the policy: writes to what is not declared, and calls.
+    fn address(&self, operation: &Operation) -> Result<Standing, Refusal> {
+        let standing = match &operation.target {
+            Target::Entity(name) if self.declares(name) => Standing::Declared,
+            Target::Entity(name) | Target::Undeclared(name) => {
+                if self.exceptions.entities.contains(name) {
+                    Standing::Excepted
+                } else {
+                    Standing::Unknown
+                }
+            }
+            Target::Function(name) if self.exceptions.functions.contains(name) => {
+                Standing::Excepted
+            }
+            Target::Function(_) => return Err(Code::UndeclaredFunction.into()),
+            Target::Service => Standing::Unknown,
+        };
+        if standing == Standing::Unknown && operation.verb.writes() {
+            return Err(Code::UndeclaredEntity.into());
+        }
+        Ok(standing)
+    }
+
+    fn declares(&self, name: &EntityName) -> bool {
+        self.surface.entities.iter().any(|entity| entity.name == *name)
+            || self.surface.routes.iter().any(|route| route.pattern == *name)
+    }
+
+    fn judge_use(
+        &self,
+        one: &Use,
+        standing: Standing,
+        granted: &Granted,
+    ) -> Result<Option<FilterRule>, Refusal> {
+        let Some(entity) = one.entity.as_ref().filter(|entity| self.declares(entity)) else {
+            return self.judge_undeclared(one, standing).map(|()| None);
+        };
+        let field_ref = FieldRef { entity: entity.clone(), field: one.column.clone() };
+        let Some(field) = self.fields.get(&field_ref) else { return Ok(None) };
+        let class = &field.class;
+        let unsupported =
+            |code, word| Err(Refusal::new(code).on(&field_ref).by(word).at_line(class.line));
+        let may_filter = |word| {
+            if rights(field, granted).is_some_and(|rights| rights.may_filter) {
+                return Ok(());
+            }
+            let line = granted.line(&class.params.id);
+            Err(Refusal::new(Code::FilterNotGranted).on(&field_ref).by(word).at_line(line))
+        };
+        match &one.kind {
+            UseKind::Conflict => match class.params.mode {
+                Mode::Deterministic => may_filter("on_conflict").map(|()| None),
+                Mode::Random | Mode::Searchable => {
+                    unsupported(Code::UnsupportedConflict, "on_conflict")
+                }
+            },
+            UseKind::Filter(filter) => match (&filter.test, class.params.mode) {
+                // Null is never sealed, so whoever can ask the API at all sees where it stands.
+                (Test::IsNull, _) => Ok(None),
+                (Test::Equal(_) | Test::In(_), Mode::Deterministic | Mode::Searchable) => {
+                    may_filter(filter.operator)?;
+                    let line = field.line;
+                    Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
+                }
+                (Test::Equal(_) | Test::In(_), Mode::Random) | (Test::Other, _) => {
+                    unsupported(Code::UnsupportedOperator, filter.operator)
+                }
+            },
+            UseKind::Order => unsupported(Code::UnsupportedOrder, "order"),
+            UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
+        }
+    }
+
+    /// A view may repeat a protected column under its name: testing it would send the value in
+    /// clear, and anything else would give a wrong answer.
+    fn judge_undeclared(&self, one: &Use, standing: Standing) -> Result<(), Refusal> {
+        let protected = || {
+            self.protected_names.contains(&one.column.as_str().to_lowercase())
+                || self.protected_names.contains(&bare_name(&one.column))
+        };
+        if standing == Standing::Excepted || !protected() {
+            return Ok(());
+        }
+        let word = match &one.kind {
+            UseKind::Conflict => "on_conflict",
+            UseKind::Filter(filter) => filter.operator,
+            UseKind::Order => "order",
+            UseKind::Transform(word) => word,
+        };
+        Err(Refusal::new(Code::UndeclaredFilter).by(word))
+    }
+
+    fn open_rule(
+        &self,
+        field_ref: &FieldRef,
+        granted: &Granted,
+    ) -> Result<Option<OpenRule>, Refusal> {
+        let Some(field) = self.fields.get(field_ref) else { return Ok(None) };
+        let right = rights(field, granted).map_or(Right::Deny, |rights| rights.read);
+        if right == Right::Deny {
+            let line = granted.line(&field.class.params.id);
+            return Err(Refusal::new(Code::ReadNotGranted).on(field_ref).at_line(line));
+        }
+        let class = field.class.clone();
+        Ok(Some(OpenRule { class, field: field_ref.clone(), right }))
+    }
+
+    fn seal_rule(
+        &self,
+        field_ref: &FieldRef,
+        verb: Verb,
+        granted: &Granted,
+    ) -> Result<Option<SealRule>, Refusal> {
+        let Some(field) = self.fields.get(field_ref) else { return Ok(None) };
+        let rights = rights(field, granted);
+        let guard = match rights.map_or(Right::Deny, |rights| rights.read) {
+            Right::Clear | Right::Deny => Guard::Plain,
+            Right::Masked | Right::Null | Right::Omit => Guard::Unseen,
+            Right::Sealed => Guard::PutBack,
+        };
+        let write = if rights.is_some_and(|rights| rights.may_write) {
+            Write::Allowed
+        } else {
+            Write::Denied { line: granted.line(&field.class.params.id) }
+        };
+        Ok(Some(SealRule {
+            class: field.class.clone(),
+            field: field_ref.clone(),
+            guard,
+            write,
+            required: verb == Verb::Replace && guard == Guard::Unseen,
+            line: field.line,
+        }))
+    }
+}
+
+fn rights<'a>(field: &Field, granted: &'a Granted) -> Option<&'a ClassRights> {
+    granted.rights.by_class.get(&field.class.params.id)
+}

@@ -1,0 +1,41 @@
+//! Seal and open: pure, synchronous passes over bodies, literals and echoes.
+//!
+//! A [`Transform`] takes a body in pieces and gives it back window by window. Both directions are
+//! the same scan and the same splice: [`scan`] finds the places, `sealing` or `opening` decides what
+//! becomes of each, [`splice`] replaces just those bytes. [`readdress()`] does for the literals of a
+//! filter what sealing does for a body; [`echo`] cleans what an API repeats in errors and headers;
+//! [`reject_strays`] keeps envelopes out of places where they would be opened for a stranger.
+//!
+//! Nothing here waits, reads a clock or knows HTTP. Bytes that are not protected are never written
+//! anew: number spelling, key order, white space and escapes pass as they came.
+//!
+//! # Why
+//! - A request of which nothing is declared is searched as bytes, whatever its content type: it must
+//!   pass even if it is not valid JSON, and it must not carry an envelope in either case.
+//! - An answer of which nothing is declared passes as it is from the first byte that is not JSON.
+//!   One of which something is declared fails, since its fields cannot be found.
+//! - Text inside a protected value may name one of our kids, if it does not begin with it: it is
+//!   sealed with the rest, and opened text is never scanned again. (2026-11)
+
+pub mod echo;
+mod json;
+mod opening;
+mod proof;
+mod readdress;
+mod scan;
+mod sealing;
+mod splice;
+mod strays;
+mod tally;
+mod transform;
+mod tree;
+mod value;
+mod visit;
+mod written;
+
+pub use proof::{Direction, MARKER, Sealed, Unsealed};
+pub use readdress::readdress;
+pub use strays::reject_strays;
+pub use tally::Tally;
+pub use transform::{Finished, Form, Transform};
+pub use written::Written;

@@ -1,0 +1,205 @@
+//! What is done at the places of an answer: declared values are opened by their rule, envelopes
+//! elsewhere by what the caller may do with the class that their kid names.
+
+use std::sync::Arc;
+
+use super::{
+    json::{self, Traits},
+    proof,
+    tally::{self, Tally},
+    value,
+    visit::{Act, Lexeme, Stop, Visit},
+};
+use crate::{
+    base::{
+        ident::Kid,
+        refusal::{Code, Refusal},
+        secret::Plaintext,
+    },
+    crypto::{Typed, envelope},
+    keys::{Opened, Snapshot},
+    policy::plan::{Class, OnIntegrity, OpenRule, Right, Rights},
+};
+
+/// The direction from the API to the caller.
+pub(super) struct Opening {
+    pub rules: Arc<[OpenRule]>,
+    pub rights: Arc<Rights>,
+    pub keys: Arc<Snapshot>,
+    pub tally: Tally,
+    /// What was counted last under a kid: most values of an answer share few kids.
+    pub last_kid: Option<Kid>,
+}
+
+impl Visit for Opening {
+    const STRICT: bool = false;
+
+    fn explain(&self, stop: Stop) -> Refusal {
+        match stop {
+            Stop::Refused(refusal) => refusal,
+            stop => Refusal::new(Code::UpstreamUnreadable).because(stop),
+        }
+    }
+
+    fn stays(&self, _: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn key(&mut self, _: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    #[inline]
+    fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Refusal> {
+        if traits.escaped || envelope::could_be(inside) {
+            Ok(self.elsewhere(inside, traits, made))
+        } else {
+            Ok(Act::Keep)
+        }
+    }
+
+    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Refusal> {
+        // Invariant: the scanner hands out indices of the tree that the rules were taken from.
+        let rules = self.rules.clone();
+        let rule = &rules[rule as usize];
+        let shown = match value {
+            Lexeme::Null => return Ok(Act::Keep),
+            Lexeme::String(inside, traits) => match unescaped(inside, traits) {
+                Some(text) => self.declared(rule, text.bytes(), made),
+                None => None,
+            },
+            Lexeme::Container(_) | Lexeme::False | Lexeme::Number(_) | Lexeme::True => None,
+        };
+        match (shown, rule.class.on_integrity) {
+            (Some(act), _) => Ok(act),
+            (None, OnIntegrity::Fail) => Err(Refusal::new(Code::Integrity).on(&rule.field)),
+            (None, OnIntegrity::Mark) => {
+                json::escape(proof::MARKER.as_bytes(), made);
+                tally::count(&mut self.tally.marked, &rule.class.name);
+                Ok(Act::Replace)
+            }
+        }
+    }
+}
+
+impl Opening {
+    /// `None` if the text is not an envelope of the rule's class that opens.
+    fn declared(&mut self, rule: &OpenRule, text: &[u8], made: &mut Vec<u8>) -> Option<Act> {
+        if rule.right == Right::Sealed {
+            let kid = envelope::parse(text).ok()?.kid();
+            if self.keys.class_of(kid)? != &rule.class.params.id {
+                return None;
+            }
+            self.note(kid);
+            tally::count(&mut self.tally.withheld, &rule.class.name);
+            return Some(Act::Keep);
+        }
+        let Opened::Value { kid, class, typed } = self.keys.open(text) else { return None };
+        if class != rule.class.params.id {
+            return None;
+        }
+        self.note(kid);
+        self.show(&rule.class, rule.right, &typed, made)
+    }
+
+    /// A string of which nothing is declared: what does not open, or may not be read, passes.
+    fn elsewhere(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Act {
+        let Some(text) = unescaped(inside, traits) else { return Act::Keep };
+        if !envelope::could_be(text.bytes()) {
+            return Act::Keep;
+        }
+        let Ok(parsed) = envelope::parse(text.bytes()) else { return Act::Keep };
+        let (kid, mode) = (parsed.kid(), parsed.mode());
+        let rights = self.rights.clone();
+        let rights = self.keys.class_of(kid).and_then(|class| rights.by_class.get(class));
+        let shown = match rights.map(|rights| (rights, rights.read)) {
+            None | Some((_, Right::Deny)) => None,
+            Some((rights, Right::Sealed)) if mode == rights.class.params.mode => {
+                tally::count(&mut self.tally.withheld, &rights.class.name);
+                Some(Act::Keep)
+            }
+            Some((_, Right::Sealed)) => None,
+            Some((rights, right @ (Right::Clear | Right::Masked | Right::Null | Right::Omit))) => {
+                match self.keys.open(text.bytes()) {
+                    Opened::Value { typed, .. } => self.show(&rights.class, right, &typed, made),
+                    Opened::Fails { .. } | Opened::NotOurs => None,
+                }
+            }
+        };
+        match shown {
+            Some(act) => {
+                self.note(kid);
+                act
+            }
+            None => {
+                self.tally.strays_passed += 1;
+                Act::Keep
+            }
+        }
+    }
+
+    /// What the caller gets of an opened value. `None` if it has no JSON form.
+    fn show(
+        &mut self,
+        class: &Class,
+        right: Right,
+        typed: &Typed,
+        made: &mut Vec<u8>,
+    ) -> Option<Act> {
+        let (counts, act) = match right {
+            Right::Clear => {
+                value::to_json(typed, made).ok()?;
+                (&mut self.tally.opened, Act::Replace)
+            }
+            Right::Masked => {
+                match class.mask.apply(&value::to_text(typed)) {
+                    Some(shown) => json::escape(shown.as_bytes(), made),
+                    None => made.extend_from_slice(b"null"),
+                }
+                (&mut self.tally.masked, Act::Replace)
+            }
+            // A caller without the right does not get here; if one does, it gets nothing.
+            Right::Deny | Right::Null => {
+                made.extend_from_slice(b"null");
+                (&mut self.tally.withheld, Act::Replace)
+            }
+            Right::Omit => (&mut self.tally.withheld, Act::Drop),
+            Right::Sealed => (&mut self.tally.withheld, Act::Keep),
+        };
+        tally::count(counts, &class.name);
+        Some(act)
+    }
+
+    fn note(&mut self, kid: Kid) {
+        if self.last_kid != Some(kid) {
+            self.last_kid = Some(kid);
+            self.tally.kids.insert(kid);
+        }
+    }
+}
+
+/// The text of a string, borrowed where it has no escapes.
+enum Text<'a> {
+    AsItStands(&'a [u8]),
+    Unescaped(Plaintext),
+}
+
+impl Text<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::AsItStands(text) => text,
+            Self::Unescaped(text) => text.expose(),
+        }
+    }
+}
+
+fn unescaped(inside: &[u8], traits: Traits) -> Option<Text<'_>> {
+    if !traits.escaped {
+        return Some(Text::AsItStands(inside));
+    }
+    // An envelope starts with a letter, escaped or not: most text with escapes ends here.
+    match inside.first() {
+        Some(b'l' | b'\\') => value::text_of(inside).ok().map(Text::Unescaped),
+        _ => None,
+    }
+}

@@ -1,0 +1,156 @@
+//! The compiled form of a body's shape: a [`Node`] laid flat, with keys that are quickly told apart
+//! from the many keys that nothing is declared of.
+
+use crate::model::Node;
+
+/// Index of the node that describes nothing: everything under it is elsewhere.
+pub(super) const ELSEWHERE: u32 = 0;
+
+/// A tree of nodes with the rules at its leaves.
+#[derive(Debug)]
+pub(super) struct Tree<R> {
+    nodes: Vec<Flat>,
+    rules: Vec<R>,
+    root: u32,
+}
+
+/// One node, laid flat.
+#[derive(Debug, Default)]
+pub(super) struct Flat {
+    /// The rule of the whole value.
+    pub rule: Option<u32>,
+    /// Members, sorted by key.
+    members: Vec<Member>,
+    /// One bit for each (length, first byte) that a key here has: most foreign keys miss all.
+    filter: u64,
+    /// The node of each element, if it is an array.
+    pub elements: Option<u32>,
+    /// Whether an object here ends a window.
+    pub record: bool,
+    /// Members that may not be missing, with the rule that says so.
+    pub required: Vec<(u32, u32)>,
+}
+
+#[derive(Debug)]
+struct Member {
+    key: Box<[u8]>,
+    node: u32,
+}
+
+impl Flat {
+    /// Place and node of a member, by its unescaped key.
+    #[inline]
+    pub fn member(&self, key: &[u8]) -> Option<(u32, u32)> {
+        if self.filter & trait_of(key) == 0 {
+            return None;
+        }
+        let place = self.members.binary_search_by(|member| member.key.as_ref().cmp(key)).ok()?;
+        let member = self.members.get(place)?;
+        Some((place as u32, member.node))
+    }
+
+    /// How many members are declared.
+    pub fn member_count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether a value here must be an object or an array, so that what is under it can be found.
+    pub fn is_container(&self) -> bool {
+        self.rule.is_none() && (!self.members.is_empty() || self.elements.is_some())
+    }
+}
+
+fn trait_of(key: &[u8]) -> u64 {
+    let first = key.first().map_or(0, |byte| usize::from(*byte));
+    1 << ((key.len() * 11 + first) & 63)
+}
+
+impl<R: Clone> Tree<R> {
+    /// Lays `node` flat. `is_required` says whether the member that holds a rule may not be missing.
+    pub fn new(node: &Node<R>, is_required: impl Fn(&R) -> bool) -> Self {
+        let mut tree = Self { nodes: vec![Flat::default()], rules: Vec::new(), root: ELSEWHERE };
+        (tree.root, _) = tree.lay(node, &is_required);
+        tree
+    }
+
+    /// Returns the node's index, and a rule under it (not through arrays) that may not be missing.
+    fn lay(&mut self, node: &Node<R>, is_required: &impl Fn(&R) -> bool) -> (u32, Option<u32>) {
+        if node.is_empty() {
+            return (ELSEWHERE, None);
+        }
+        let mut flat = Flat { record: node.record, ..Flat::default() };
+        let mut needs = None;
+        if let Some(rule) = &node.field {
+            let index = self.rules.len() as u32;
+            needs = is_required(rule).then_some(index);
+            self.rules.push(rule.clone());
+            flat.rule = Some(index);
+        }
+        for (place, (key, child)) in node.members.iter().enumerate() {
+            let (child, needed) = self.lay(child, is_required);
+            if let Some(rule) = needed {
+                flat.required.push((place as u32, rule));
+                needs = needs.or(needed);
+            }
+            flat.filter |= trait_of(key.as_bytes());
+            flat.members.push(Member { key: key.as_bytes().into(), node: child });
+        }
+        if let Some(child) = &node.elements {
+            flat.elements = Some(self.lay(child, is_required).0);
+        }
+        self.nodes.push(flat);
+        ((self.nodes.len() - 1) as u32, needs)
+    }
+}
+
+impl<R> Tree<R> {
+    /// The node of the whole body.
+    pub fn root(&self) -> u32 {
+        self.root
+    }
+
+    /// Whether nothing is declared.
+    pub fn is_empty(&self) -> bool {
+        self.root == ELSEWHERE
+    }
+
+    /// A node. An index that no node has is elsewhere.
+    #[inline]
+    pub fn node(&self, index: u32) -> &Flat {
+        // Invariant: node 0 is made by `new`, and nothing removes nodes.
+        self.nodes.get(index as usize).unwrap_or(&self.nodes[0])
+    }
+
+    /// The rules, by index.
+    pub fn rules(&self) -> &[R] {
+        &self.rules
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_required_leaf_makes_every_member_on_its_way_required() {
+        let mut inner = Node::default();
+        inner.members.insert("b".into(), Node::leaf(true));
+        let mut node = Node { record: true, ..Node::default() };
+        node.members.insert("a".into(), inner);
+        node.members.insert("c".into(), Node::leaf(false));
+        let tree = Tree::new(&node, |required| *required);
+        let root = tree.node(tree.root());
+        assert_eq!(root.required, [(0, 0)]);
+        let (place, a) = root.member(b"a").unwrap();
+        assert_eq!(place, 0);
+        assert!(tree.node(a).is_container());
+        assert_eq!(tree.node(a).required.len(), 1);
+        assert!(root.member(b"b").is_none() && root.member(b"").is_none());
+    }
+
+    #[test]
+    fn an_empty_node_is_elsewhere() {
+        let tree = Tree::new(&Node::<u8>::default(), |_| false);
+        assert!(tree.is_empty());
+    }
+}

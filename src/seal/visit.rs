@@ -1,0 +1,82 @@
+//! What the scanner asks of a direction: what becomes of each place that it finds.
+
+use super::json::Traits;
+use crate::base::refusal::Refusal;
+
+/// One JSON value, as its bytes.
+#[derive(Clone, Copy)]
+pub(super) enum Lexeme<'a> {
+    /// An object or array, from its first bracket to its last.
+    Container(&'a [u8]),
+    /// `false`.
+    False,
+    /// `null`.
+    Null,
+    /// A number.
+    Number(&'a [u8]),
+    /// What stands between the quotes.
+    String(&'a [u8], Traits),
+    /// `true`.
+    True,
+}
+
+/// What becomes of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Its member is removed; where it is no member, it becomes null.
+    Drop,
+    /// It stays.
+    Keep,
+    /// It stays, and is not searched for strays.
+    PutBack,
+    /// The bytes that were appended to the buffer take its place.
+    Replace,
+}
+
+/// What is done at the places that the scanner finds.
+pub(super) trait Visit {
+    /// Whether a value of another form than declared, or a second value of a declared key, ends
+    /// the scan.
+    const STRICT: bool;
+
+    /// What a scan that ended early means in this direction.
+    fn explain(&self, stop: Stop) -> Refusal;
+
+    /// Bytes that stay because nothing is declared of them, strings without escapes whole.
+    fn stays(&self, bytes: &[u8]) -> Result<(), Refusal>;
+
+    /// A key of which nothing is declared and that has escapes.
+    fn key(&mut self, inside: &[u8]) -> Result<(), Refusal>;
+
+    /// A string of which nothing is declared.
+    fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Refusal>;
+
+    /// A value at a declared place.
+    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Refusal>;
+}
+
+/// Why a scan ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stop {
+    /// A declared key occurs twice in an object. The rule of its value, where it is a leaf.
+    #[error("a declared key occurs twice in an object")]
+    Duplicate(Option<u32>),
+    /// Not JSON.
+    #[error("not valid JSON")]
+    Malformed,
+    /// A member with this rule may not be missing, and is.
+    #[error("a required member is missing")]
+    Missing(u32),
+    /// Decided at a place.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A value is not the object or array that its declared members need.
+    #[error("a value on the way to a declared field is not of the declared form")]
+    Shape,
+    /// More than [`MAX_DEPTH`](super::scan::MAX_DEPTH) open objects and arrays.
+    #[error("nested too deep")]
+    TooDeep,
+    /// More than a window holds.
+    #[error("a record is too large")]
+    TooLarge,
+}
