@@ -64,7 +64,7 @@ impl App {
     /// Opens keys and log, builds the policy, binds the listeners, and serves.
     pub async fn start(config: Config) -> anyhow::Result<Running> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let warnings: Vec<_> = keys::harden().iter().map(ToString::to_string).collect();
+        let warnings: Vec<_> = keys::harden::harden().iter().map(ToString::to_string).collect();
         for warning in &warnings {
             tracing::warn!(warning, "memory is not fully protected");
         }

@@ -62,7 +62,9 @@ pub trait Dialect: Send + Sync {
     fn classify(&self, head: Head<'_>) -> Result<Operation, Refusal>;
 
     /// Writes replacements into the target: `replacements[i]` belongs to the `i`-th use that
-    /// [`Dialect::classify`] found in the same head. All other bytes stay as they are.
+    /// [`Dialect::classify`] found in the same head. All other bytes stay as they are, except that a
+    /// dialect may drop what its API ignores and what would carry a protected value up: so this is
+    /// called for every request of an API with entities, even where nothing is replaced.
     fn readdress(
         &self,
         head: Head<'_>,

@@ -6,7 +6,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Empty, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
@@ -51,7 +51,7 @@ pub fn through(incoming: Incoming, abort: Option<Abort>) -> AnyBody {
 /// The file has no name and holds sealed windows only.
 #[derive(Default)]
 pub struct Spool {
-    memory: BytesMut,
+    memory: Vec<u8>,
     file: Option<File>,
     written: u64,
 }
@@ -61,7 +61,7 @@ pub const SPOOL_MEMORY: usize = 1 << 20;
 
 impl Spool {
     /// The buffer to append sealed windows to; call [`Spool::settle`] after each append.
-    pub fn buffer(&mut self) -> &mut BytesMut {
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.memory
     }
 
@@ -87,13 +87,13 @@ impl Spool {
     pub async fn into_body(mut self) -> io::Result<(AnyBody, u64)> {
         let Some(mut file) = self.file.take() else {
             let length = self.memory.len() as u64;
-            return Ok((whole(self.memory.freeze()), length));
+            return Ok((whole(self.memory.into()), length));
         };
         file.write_all(&self.memory).await?;
         file.flush().await?;
         file.rewind().await?;
         let length = self.written + self.memory.len() as u64;
-        Ok((FileBody { file, left: length, chunk: BytesMut::new() }.boxed_unsync(), length))
+        Ok((FileBody { file, left: length, chunk: vec![0; 64 << 10] }.boxed_unsync(), length))
     }
 }
 
@@ -101,7 +101,7 @@ impl Spool {
 struct FileBody {
     file: File,
     left: u64,
-    chunk: BytesMut,
+    chunk: Vec<u8>,
 }
 
 impl Body for FileBody {
@@ -116,15 +116,14 @@ impl Body for FileBody {
             return Poll::Ready(None);
         }
         let this = &mut *self;
-        this.chunk.resize(64 << 10, 0);
         let mut buf = ReadBuf::new(&mut this.chunk);
         ready!(Pin::new(&mut this.file).poll_read(cx, &mut buf))?;
-        let read = buf.filled().len();
-        if read == 0 {
+        let read = Bytes::copy_from_slice(buf.filled());
+        if read.is_empty() {
             return Poll::Ready(Some(Err("the spool file is shorter than it was".into())));
         }
-        this.left = this.left.saturating_sub(read as u64);
-        Poll::Ready(Some(Ok(Frame::data(this.chunk.split_to(read).freeze()))))
+        this.left = this.left.saturating_sub(read.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(read))))
     }
 
     fn size_hint(&self) -> SizeHint {

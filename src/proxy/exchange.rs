@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use super::{
     Sidecar,
-    accept::Door,
+    accept::{Door, Gate},
     answers,
     body::{self, AnyBody, Feed},
     head,
@@ -22,6 +22,7 @@ use super::{
     record::Record,
     revision::Served,
     sealing::{self, SealedBody},
+    stream::Abort,
 };
 use crate::{
     base::{
@@ -30,9 +31,9 @@ use crate::{
     },
     dialect::{Dialect, Head},
     keys::Snapshot,
-    model::{Operation, Replacement, UseKind},
-    policy::Plan,
-    seal::{self, Finished, Tally, Written},
+    model::{Operation, Replacement, Use, UseKind},
+    policy::{Plan, plan::FilterRule},
+    seal::{self, Finished, Sealed, Tally, Written},
 };
 
 /// Answers one request. Never fails: what goes wrong becomes an answer, or ends the connection.
@@ -41,14 +42,13 @@ pub async fn exchange(
     door: Arc<Door>,
     request: Request<Incoming>,
 ) -> Response<AnyBody> {
-    let mut record = Record::begin(&*sidecar.clock, &door);
+    let mut record = Record::begin(&sidecar);
     let inflight = sidecar.metrics.enter();
-    let version = request.version();
     let outcome = answer(&sidecar, &door, request, &mut record).await;
     drop(inflight);
     match outcome {
         Ok(response) => response,
-        Err(refusal) => answers::refuse(&sidecar, &record, &refusal, version),
+        Err(refusal) => answers::refuse(&sidecar, &record, &refusal),
     }
 }
 
@@ -61,6 +61,7 @@ async fn answer(
     let (mut head, incoming) = request.into_parts();
     let revision = sidecar.revision.load_full();
     let keys = sidecar.keys.snapshot();
+    let abort = abort;
 
     let (gate, target) = admit(door, &head)?;
     let api = revision.api(&gate.name)?;
@@ -70,9 +71,10 @@ async fn answer(
     record.identified(&caller);
 
     let operation = classify(api, &head, &target)?;
-    record.classified(&operation);
+    let rules = api.rules(&revision);
+    record.classified(&operation, |function| rules.names_function(function));
 
-    let plan = api.policy(&revision).plan(&operation, &caller)?;
+    let plan = rules.plan(&operation, &caller)?;
     for name in revision.policy.rules().consumed_headers() {
         head.headers.remove(name);
     }
@@ -84,38 +86,37 @@ async fn answer(
         sealing::seal(&plan, &keys, &head.headers, incoming, idle).await?;
     let mut written = addressed.written;
     let Finished { tally: sealed, written: wrote, proof } = finished;
-    written.extend(wrote);
+    written.add(wrote);
     let mut tally = addressed.tally;
     tally.add(&sealed);
 
     // A write of protected values leaves a durable trace before it leaves.
-    let intends = operation.verb.writes() && plan.seals();
-    if intends {
-        sidecar.audit.record(record.intent(&tally)).await.map_err(|error| {
-            Refusal::new(Code::AuditUnavailable).because(error)
-        })?;
-        record.intended();
+    if operation.verb.writes() && !tally.is_empty() {
+        let _intent = record.intend(sidecar, &tally).await?;
     }
 
     let method = head.method.clone();
     let request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
     let asked = sidecar.clock.instant();
     let response = gate.upstream.forward(request).await?;
-    record.upstream_took(sidecar.clock.instant() - asked, response.status());
+    record.answered(response.status(), sidecar.clock.instant() - asked);
 
     let (mut head, incoming) = response.into_parts();
-    let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes: &addressed.echoes, idle };
+    // The answer may hold what was sealed, under a newer key, while the request was on its way.
+    let keys = sidecar.keys.snapshot();
+    let echoes = &addressed.echoes;
+    let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes, idle };
     let opened = opening.open(&head, opening::has_body(&method, head.status), incoming).await?;
     opening.headers(&mut head.headers);
 
-    release(sidecar, door, record, &plan, tally, head, opened).await
+    release(sidecar, record, abort, tally, head, opened).await
 }
 
 /// Finds the API and refuses heads that mean different things to different readers.
 fn admit<'d>(
     door: &'d Door,
     head: &request::Parts,
-) -> Result<(&'d super::accept::Gate, String), Refusal> {
+) -> Result<(&'d Gate, String), Refusal> {
     head::admit(&head.headers)?;
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     door.gate(target).ok_or_else(|| Code::NoApi.into())
@@ -174,9 +175,9 @@ fn refuse_strays(
     for value in head.headers.values() {
         seal::reject_strays(value.as_bytes(), keys)?;
     }
-    let blank = |(rule, used): (&Option<_>, &crate::model::Use)| {
-        let UseKind::Filter(filter) = &used.kind else { return None };
-        rule.as_ref().map(|_| Replacement::blank(filter))
+    let blank = |(rule, used): (&Option<FilterRule>, &Use)| match (rule, &used.kind) {
+        (Some(_), UseKind::Filter(filter)) => Replacement::blank(filter),
+        _ => None,
     };
     let blanks: Vec<_> = plan.filters.iter().zip(&operation.uses).map(blank).collect();
     if blanks.iter().all(Option::is_none) {
@@ -190,11 +191,11 @@ fn refuse_strays(
 fn upstream_request(
     plan: &Plan,
     mut head: request::Parts,
-    gate: &super::accept::Gate,
+    gate: &Gate,
     target: &str,
     body: AnyBody,
     length: Option<u64>,
-    _proof: &seal::Sealed,
+    _proof: &Sealed,
 ) -> Result<Request<AnyBody>, Refusal> {
     if let Some(authority) = head.uri.authority()
         && !head.headers.contains_key(header::HOST)
@@ -224,9 +225,8 @@ fn upstream_request(
 /// Lets an answer go, once it is on record.
 async fn release(
     sidecar: &Arc<Sidecar>,
-    door: &Arc<Door>,
-    record: &mut Record,
-    plan: &Plan,
+    record: &Record,
+    abort: Option<Abort>,
     mut tally: Tally,
     mut head: response::Parts,
     opened: Opened,
@@ -236,29 +236,27 @@ async fn release(
     match opened {
         Opened::Through(incoming) => {
             record.conclude(sidecar, &tally).await?;
-            let body = body::through(incoming, door.abort(head.version));
+            let body = body::through(incoming, abort);
             Ok(Response::from_parts(head, body))
         }
-        Opened::Whole(bytes, finished) => {
-            tally.add(&finished.tally);
-            if tally.releases() {
+        Opened::Whole(bytes, opened) => {
+            tally.add(&opened);
+            if !opened.is_empty() {
                 head::keep_private(&mut head.headers);
             }
             record.conclude(sidecar, &tally).await?;
             if head.headers.contains_key(header::CONTENT_LENGTH) || !bytes.is_empty() {
                 head::set_length(&mut head.headers, bytes.len() as u64);
             }
-            let body = body::whole(bytes.freeze());
+            let body = body::whole(bytes.into());
             Ok(Response::from_parts(head, body))
         }
         Opened::Long(long) => {
             head::keep_private(&mut head.headers);
             head.headers.remove(header::CONTENT_LENGTH);
             record.open(sidecar, &tally).await?;
-            let (body, feed) = body::windows(door.abort(head.version));
-            let (sidecar, record) = (sidecar.clone(), record.detach());
-            tokio::spawn(follow(sidecar, record, tally, long, feed));
-            let _ = plan;
+            let (body, feed) = body::windows(abort);
+            tokio::spawn(follow(sidecar.clone(), record.clone(), tally, *long, feed));
             Ok(Response::from_parts(head, body))
         }
     }
@@ -268,15 +266,15 @@ async fn release(
 /// ends in a reset: its head has gone, so there is no other way to say so.
 async fn follow(
     sidecar: Arc<Sidecar>,
-    mut record: Record,
+    record: Record,
     mut tally: Tally,
     mut long: Long,
     feed: Feed,
 ) {
     let outcome = async {
         loop {
-            let window = long.held.split().freeze();
-            if !window.is_empty() && !feed.send(window).await {
+            let window = std::mem::take(&mut long.held);
+            if !window.is_empty() && !feed.send(window.into()).await {
                 // The client has gone; dropping the answer cancels it upstream.
                 return Ok(None);
             }
@@ -287,10 +285,10 @@ async fn follow(
     }
     .await;
     match outcome {
-        Ok(Some((rest, finished))) => {
-            tally.add(&finished.tally);
+        Ok(Some((rest, opened))) => {
+            tally.add(&opened);
             if record.close(&sidecar, &tally, None).await
-                && (rest.is_empty() || feed.send(rest.freeze()).await)
+                && (rest.is_empty() || feed.send(rest.into()).await)
             {
                 feed.end().await;
             }

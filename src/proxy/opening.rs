@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::{HeaderMap, StatusCode, response};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use crate::{
     },
     keys::Snapshot,
     policy::{Plan, plan::AnswerPlan},
-    seal::{Finished, Form, Transform, Written, echo},
+    seal::{Finished, Form, Tally, Transform, Unsealed, Written, echo},
 };
 
 /// What an answer may hold before its head goes out.
@@ -25,20 +25,20 @@ pub const HELD: usize = 1 << 20;
 /// An answer of which enough is known to release its head.
 pub enum Opened {
     /// It has more windows than are held; the rest follows as it comes.
-    Long(Long),
+    Long(Box<Long>),
     /// Every byte passes as it comes: nothing in it was to be opened.
     Through(Incoming),
     /// All of it.
-    Whole(BytesMut, Finished),
+    Whole(Vec<u8>, Tally),
 }
 
 /// An answer that is opened while it leaves.
 pub struct Long {
-    transform: Transform,
+    transform: Transform<Unsealed>,
     incoming: Incoming,
     idle: Duration,
     /// Windows that are opened and not yet sent.
-    pub held: BytesMut,
+    pub held: Vec<u8>,
 }
 
 /// What the head and the body of an answer are opened with.
@@ -66,7 +66,7 @@ impl Opening<'_> {
         let node = match &self.plan.answer {
             AnswerPlan::Pass => return Ok(Opened::Through(incoming)),
             AnswerPlan::Scan(_) if !has_body => {
-                return Ok(Opened::Whole(BytesMut::new(), Finished::nothing(self.plan)));
+                return Ok(Opened::Whole(Vec::new(), Tally::default()));
             }
             AnswerPlan::Scan(node) => node,
         };
@@ -89,20 +89,20 @@ impl Opening<'_> {
             }
         };
         let transform = Transform::opening(self.plan, self.keys.clone(), form);
-        let mut long = Long { transform, incoming, idle: self.idle, held: BytesMut::new() };
+        let mut long = Long { transform, incoming, idle: self.idle, held: Vec::new() };
         while long.held.len() <= HELD {
             if !long.advance().await? {
                 let Long { transform, mut held, .. } = long;
-                let finished = transform.finish(&mut held)?;
-                return Ok(Opened::Whole(held, finished));
+                let Finished { tally, .. } = transform.finish(&mut held)?;
+                return Ok(Opened::Whole(held, tally));
             }
         }
-        Ok(Opened::Long(long))
+        Ok(Opened::Long(Box::new(long)))
     }
 
     /// Error bodies: what this exchange wrote is put back, other envelopes are blotted out.
     async fn echo(&self, media: Media, mut incoming: Incoming) -> Result<Opened, Refusal> {
-        let mut body = BytesMut::new();
+        let mut body = Vec::new();
         while let Some(data) = next(&mut incoming, self.idle).await? {
             if body.len() + data.len() > 8 * HELD {
                 return Err(Code::UpstreamUnreadable.into());
@@ -111,7 +111,7 @@ impl Opening<'_> {
         }
         let json = media == Media::Json;
         let opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
-        Ok(Opened::Whole(BytesMut::from(&opened[..]), Finished::nothing(self.plan)))
+        Ok(Opened::Whole(opened, Tally::default()))
     }
 
     /// Header values: the same.
@@ -146,9 +146,9 @@ impl Long {
     }
 
     /// The last windows, and what was done.
-    pub fn finish(mut self) -> Result<(BytesMut, Finished), Refusal> {
-        let finished = self.transform.finish(&mut self.held)?;
-        Ok((self.held, finished))
+    pub fn finish(mut self) -> Result<(Vec<u8>, Tally), Refusal> {
+        let Finished { tally, .. } = self.transform.finish(&mut self.held)?;
+        Ok((self.held, tally))
     }
 }
 

@@ -12,14 +12,15 @@ use http::StatusCode;
 
 use super::{Sidecar, revision::Served};
 use crate::{
-    audit::{Action, Counts, Event, Outcome, Phase, Receipt, Subject, Who},
+    audit::{Action, Counts, Event, Fate, Outcome, Phase, Receipt, Subject, Who},
     auth::Caller,
     base::{
         digest::Digest,
-        ident::RequestId,
+        ident::{FunctionName, RequestId},
         refusal::{Code, Refusal},
     },
-    model::{FunctionName, Operation},
+    model::Operation,
+    seal::Tally,
 };
 
 /// What is known of an exchange so far.
@@ -90,8 +91,8 @@ impl Record {
     }
 
     /// A protected write is about to leave. Nothing is forwarded without the receipt.
-    pub async fn intend(&mut self, sidecar: &Sidecar, counts: &Counts) -> Result<Receipt, Refusal> {
-        let event = self.event(sidecar, Phase::Intent, Outcome::Pending, counts);
+    pub async fn intend(&mut self, sidecar: &Sidecar, tally: &Tally) -> Result<Receipt, Refusal> {
+        let event = self.event(sidecar, Phase::Intent, Outcome::Pending, tally);
         let receipt = sidecar
             .audit
             .record(event)
@@ -102,17 +103,17 @@ impl Record {
     }
 
     /// The whole answer is at hand. Nothing protected is released before this returns.
-    pub async fn conclude(&self, sidecar: &Sidecar, counts: &Counts) -> Result<(), Refusal> {
+    pub async fn conclude(&self, sidecar: &Sidecar, tally: &Tally) -> Result<(), Refusal> {
         let phase = if self.intended { Phase::Outcome } else { Phase::Whole };
-        self.settle(sidecar, phase, counts).await?;
-        self.count(sidecar, counts);
+        self.settle(sidecar, phase, tally).await?;
+        self.count(sidecar, tally);
         Ok(())
     }
 
     /// The answer is long, and its first window is about to leave.
-    pub async fn open(&self, sidecar: &Sidecar, counts: &Counts) -> Result<(), Refusal> {
+    pub async fn open(&self, sidecar: &Sidecar, tally: &Tally) -> Result<(), Refusal> {
         let phase = if self.intended { Phase::Outcome } else { Phase::Opening };
-        self.settle(sidecar, phase, counts).await
+        self.settle(sidecar, phase, tally).await
     }
 
     /// The end of a long answer. `false` if it could not be recorded: then the answer may not end
@@ -120,23 +121,23 @@ impl Record {
     pub async fn close(
         &self,
         sidecar: &Sidecar,
-        counts: &Counts,
+        tally: &Tally,
         refusal: Option<&Refusal>,
     ) -> bool {
-        self.count(sidecar, counts);
+        self.count(sidecar, tally);
         let outcome = match refusal {
             None => self.outcome(),
             Some(refusal) => self.refusal(refusal),
         };
-        let event = self.event(sidecar, Phase::Closing, outcome, counts);
+        let event = self.event(sidecar, Phase::Closing, outcome, tally);
         sidecar.audit.record(event).await.is_ok()
     }
 
     /// The exchange ends early. Nobody waits: a refusal releases nothing.
     pub fn refused(&self, sidecar: &Sidecar, refusal: &Refusal) {
-        let counts = Counts::default();
         let outcome = self.refusal(refusal);
-        sidecar.audit.note(self.event(sidecar, Phase::Refused, outcome, &counts));
+        let event = self.event(sidecar, Phase::Refused, outcome, &Tally::default());
+        sidecar.audit.note(event);
         sidecar.metrics.exchange(&self.action, "refused", self.overhead(sidecar), self.upstream);
     }
 
@@ -144,10 +145,10 @@ impl Record {
         &self,
         sidecar: &Sidecar,
         phase: Phase,
-        counts: &Counts,
+        tally: &Tally,
     ) -> Result<(), Refusal> {
-        let event = self.event(sidecar, phase, self.outcome(), counts);
-        if counts.is_empty() && !self.intended && phase != Phase::Opening {
+        let event = self.event(sidecar, phase, self.outcome(), tally);
+        if tally.is_empty() && !self.intended && phase != Phase::Opening {
             sidecar.audit.note(event);
             return Ok(());
         }
@@ -161,8 +162,8 @@ impl Record {
         }
     }
 
-    fn count(&self, sidecar: &Sidecar, counts: &Counts) {
-        sidecar.metrics.values(counts);
+    fn count(&self, sidecar: &Sidecar, tally: &Tally) {
+        sidecar.metrics.values(&counts(tally));
         sidecar.metrics.exchange(&self.action, "answered", self.overhead(sidecar), self.upstream);
     }
 
@@ -186,16 +187,37 @@ impl Record {
         }
     }
 
-    fn event(&self, sidecar: &Sidecar, phase: Phase, outcome: Outcome, counts: &Counts) -> Event {
+    fn event(&self, sidecar: &Sidecar, phase: Phase, outcome: Outcome, tally: &Tally) -> Event {
         Event {
             request: self.id,
             phase,
             who: self.who.clone(),
             action: self.action.clone(),
             outcome,
-            counts: counts.clone(),
+            counts: counts(tally),
             policy: self.policy,
             latency: sidecar.clock.instant() - self.started,
         }
     }
+}
+
+/// What the passes counted, in the words of the log. A literal of a filter was sealed too.
+fn counts(tally: &Tally) -> Counts {
+    let mut counts = Counts {
+        strays_passed: tally.strays_passed,
+        kids: tally.kids.clone(),
+        ..Counts::default()
+    };
+    for (fate, by_class) in [
+        (Fate::Sealed, &tally.sealed),
+        (Fate::Sealed, &tally.filtered),
+        (Fate::Opened, &tally.opened),
+        (Fate::Masked, &tally.masked),
+        (Fate::Withheld, &tally.withheld),
+        (Fate::PutBack, &tally.put_back),
+        (Fate::Failed, &tally.marked),
+    ] {
+        counts.add(fate, by_class);
+    }
+    counts
 }

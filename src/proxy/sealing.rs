@@ -16,7 +16,7 @@ use crate::{
     base::refusal::{Code, Refusal},
     keys::Snapshot,
     policy::{Plan, plan::RequestPlan},
-    seal::{Finished, Form, Transform},
+    seal::{Finished, Form, Sealed, Transform},
 };
 
 /// A request body that may go upstream: all of it was looked at, and what is protected is sealed.
@@ -26,7 +26,7 @@ pub struct SealedBody {
     /// Their number, if it is another than what the head says.
     pub length: Option<u64>,
     /// What was done, and the proof that it was.
-    pub finished: Finished,
+    pub finished: Finished<Sealed>,
 }
 
 /// Seals a request body as the plan says.
@@ -41,14 +41,7 @@ pub async fn seal(
     idle: Duration,
 ) -> Result<SealedBody, Refusal> {
     let form = match &plan.request {
-        RequestPlan::Pass => {
-            let finished = Finished::nothing(plan);
-            return Ok(SealedBody { body: body::through(incoming, None), length: None, finished });
-        }
-        RequestPlan::Scan(_) if incoming.is_end_stream() => {
-            let finished = Finished::nothing(plan);
-            return Ok(SealedBody { body: body::none(), length: None, finished });
-        }
+        RequestPlan::Pass => Form::Bytes,
         RequestPlan::Scan(_) if head::is_encoded(headers) => {
             return Err(Code::UnsupportedContentEncoding.into());
         }
@@ -61,7 +54,16 @@ pub async fn seal(
             }
         },
     };
+    if let Some(proof) = Sealed::nothing(plan) {
+        let (tally, written) = Default::default();
+        let finished = Finished { tally, written, proof };
+        return Ok(SealedBody { body: body::through(incoming, None), length: None, finished });
+    }
     let mut transform = Transform::sealing(plan, keys.clone(), form);
+    if incoming.is_end_stream() {
+        let finished = transform.finish(&mut Vec::new())?;
+        return Ok(SealedBody { body: body::none(), length: None, finished });
+    }
     let mut spool = Spool::default();
     loop {
         let frame = timeout(idle, incoming.frame())

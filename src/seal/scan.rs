@@ -213,7 +213,7 @@ impl Scanner {
                             }
                         }
                         b'{' | b'[' => {
-                            state = self.open(byte == b'[', base + at, tree)?;
+                            state = self.open::<R, V>(byte == b'[', base + at, tree)?;
                             at += 1;
                             continue;
                         }
@@ -358,7 +358,7 @@ impl Scanner {
         Ok(())
     }
 
-    fn open<R: Clone>(
+    fn open<R, V: Visit>(
         &mut self,
         is_array: bool,
         start: usize,
@@ -384,6 +384,8 @@ impl Scanner {
             if let Some(rule) = node.rule {
                 self.whole = Some(Whole { rule, depth: self.stack.len() });
                 frame.is_whole = true;
+            } else if V::STRICT && !node.admits(is_array) {
+                return Err(Stop::Shape);
             } else if is_array {
                 frame.elements = node.elements.unwrap_or(ELSEWHERE);
             } else {

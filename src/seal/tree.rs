@@ -54,6 +54,11 @@ impl Flat {
         self.members.len()
     }
 
+    /// Whether this kind of container is one in which the declared fields can be found.
+    pub fn admits(&self, is_array: bool) -> bool {
+        if is_array { self.elements.is_some() } else { !self.members.is_empty() }
+    }
+
     /// Whether a value here must be an object or an array, so that what is under it can be found.
     pub fn is_container(&self) -> bool {
         self.rule.is_none() && (!self.members.is_empty() || self.elements.is_some())

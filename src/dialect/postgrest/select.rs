@@ -71,6 +71,9 @@ fn items(c: &mut Cursor<'_>, depth: usize) -> Option<Vec<Item>> {
 
 fn item(c: &mut Cursor<'_>, depth: usize) -> Option<Item> {
     c.skip_blanks();
+    if c.attempt(count).is_some() {
+        return Some(Item::Count);
+    }
     let head = c.attempt(embed_head);
     let item = match head {
         Some((alias, relation, spread)) => {
@@ -109,16 +112,22 @@ fn alias(c: &mut Cursor<'_>) -> Option<String> {
     (!c.rest().starts_with("::") && c.eat(":")).then_some(name.text)
 }
 
+/// `count()`, which without this would be the embed of nothing from a relation `count`.
+fn count(c: &mut Cursor<'_>) -> Option<()> {
+    c.attempt(alias);
+    if !c.eat("count()") {
+        return None;
+    }
+    cast(c)?;
+    ends(c).then(|| c.skip_blanks())
+}
+
 fn plain(c: &mut Cursor<'_>) -> Option<Item> {
     let start = c.at();
     if c.eat("*") {
         return ends(c).then_some(Item::All(start));
     }
     let alias = c.attempt(alias);
-    if c.eat("count()") {
-        cast(c)?;
-        return ends(c).then_some(Item::Count);
-    }
     c.skip_blanks();
     let field = c.field()?;
     c.skip_blanks();
