@@ -7,6 +7,7 @@
 use std::{
     io,
     net::SocketAddr,
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -126,18 +127,18 @@ pub fn load_policy(config: &Config) -> anyhow::Result<Revision> {
     for warning in warnings.iter().chain(&compared) {
         tracing::warn!("{warning}");
     }
-    let dialects = build_dialects(&policy).map_err(|found| anyhow!(spelled(&found)))?;
+    let dialects = build_dialects(&policy, config.policy.path()).map_err(|found| anyhow!(spelled(&found)))?;
     Ok(Revision::new(policy, dialects))
 }
 
 /// A dialect for each API of the policy, in its order; or what each of them cannot serve.
-pub fn build_dialects(policy: &Policy) -> Result<Vec<Box<dyn Dialect>>, Vec<Diagnostic>> {
+pub fn build_dialects(policy: &Policy, file: &Path) -> Result<Vec<Box<dyn Dialect>>, Vec<Diagnostic>> {
     let mut built = Vec::new();
     let mut found = Vec::new();
     for api in policy.apis() {
         let mut problem = |message, remedy| {
             found.push(Diagnostic {
-                file: policy.file().to_owned(),
+                file: file.to_owned(),
                 line: api.dialect_line(),
                 column: 1,
                 severity: Severity::Error,

@@ -119,28 +119,31 @@ fn filter(test: Test) -> UseKind {
     UseKind::Filter(Filter { operator: "op", test })
 }
 
+/// A use by word, and what becomes of it on a field of class d, r and s: `Ok(true)` is rewritten,
+/// `Ok(false)` passes.
+struct Case(&'static str, fn() -> UseKind, [Result<bool, Code>; 3]);
+
 #[test]
 fn every_use_of_every_mode_is_answered_right_or_refused() {
     use Code::*;
-    let uses: [(&str, fn() -> UseKind, [Result<bool, Code>; 3]); 7] = [
-        // What becomes of d, r, s: Ok(true) is rewritten, Ok(false) passes.
-        ("equal", equal, [Ok(true), Err(UnsupportedOperator), Ok(true)]),
-        (
+    let uses: [Case; 7] = [
+        Case("equal", equal, [Ok(true), Err(UnsupportedOperator), Ok(true)]),
+        Case(
             "in",
             || filter(Test::In(vec![Plaintext::from("x")])),
             [Ok(true), Err(UnsupportedOperator), Ok(true)],
         ),
-        ("null", || filter(Test::IsNull), [Ok(false); 3]),
-        ("other", || filter(Test::Other), [Err(UnsupportedOperator); 3]),
-        ("order", || UseKind::Order, [Err(UnsupportedOrder); 3]),
-        ("cast", || UseKind::Transform("cast"), [Err(UnsupportedTransform); 3]),
-        (
+        Case("null", || filter(Test::IsNull), [Ok(false); 3]),
+        Case("other", || filter(Test::Other), [Err(UnsupportedOperator); 3]),
+        Case("order", || UseKind::Order, [Err(UnsupportedOrder); 3]),
+        Case("cast", || UseKind::Transform("cast"), [Err(UnsupportedTransform); 3]),
+        Case(
             "conflict",
             || UseKind::Conflict,
             [Ok(false), Err(UnsupportedConflict), Err(UnsupportedConflict)],
         ),
     ];
-    for (word, kind, expected) in uses {
+    for Case(word, kind, expected) in uses {
         for ((class, class_line), expected) in
             [("d", 4), ("r", 5), ("s", 6)].into_iter().zip(expected)
         {

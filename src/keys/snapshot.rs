@@ -78,6 +78,7 @@ pub enum Opened {
 
 /// Every key at one moment.
 pub struct Snapshot {
+    epoch: u64,
     classes: HashMap<ClassId, Sealing>,
     kids: HashMap<Kid, Known>,
 }
@@ -136,7 +137,13 @@ impl Snapshot {
             }
             classes.insert(id.clone(), sealing);
         }
-        Ok(Self { classes, kids })
+        let epoch = state.log().next().saturating_sub(1);
+        Ok(Self { epoch, classes, kids })
+    }
+
+    /// The last entry of the key log that these keys are of.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Seals under the active key, in the mode of the register, and appends the envelope to `out`.

@@ -83,9 +83,10 @@ impl ApiPolicy {
         &self.surface
     }
 
-    /// Whether the policy names this function, as an exception.
-    pub fn names_function(&self, name: &FunctionName) -> bool {
-        self.exceptions.functions.contains(name)
+    /// Whether the policy names this function, so that its name may be recorded: any other name is
+    /// whatever the caller made it.
+    pub fn names_function(&self, function: &FunctionName) -> bool {
+        self.exceptions.functions.contains(function)
     }
 
     /// Whether nothing is declared, so that everything passes.

@@ -61,7 +61,7 @@ async fn answer(
     let (mut head, incoming) = request.into_parts();
     let revision = sidecar.revision.load_full();
     let keys = sidecar.keys.snapshot();
-    let abort = abort;
+    let abort = door.abort(head.version);
 
     let (gate, target) = admit(door, &head)?;
     let api = revision.api(&gate.name)?;
