@@ -4,6 +4,8 @@
 //! Everything that can fail at start fails before a listener is bound, and a reload builds all of
 //! the new revision before it replaces the old one.
 
+pub mod custody;
+
 use std::{
     io,
     net::SocketAddr,
@@ -42,6 +44,8 @@ use crate::{
         upstream::{Upstream, UpstreamLimits},
     },
 };
+
+use custody::open_keys;
 
 /// How often the key store is asked for newer entries: a rotation is in use within this.
 const KEY_POLL: Duration = Duration::from_millis(250);

@@ -141,6 +141,11 @@ impl<'a> Parsed<'a> {
         self.kid
     }
 
+    /// Bytes of ciphertext: type byte, value and padding.
+    pub fn ciphertext_len(&self) -> usize {
+        self.sealed_len.saturating_sub(TAG)
+    }
+
     pub(super) fn head(&self) -> &'a str {
         self.head
     }

@@ -137,11 +137,10 @@ impl Snapshot {
             }
             classes.insert(id.clone(), sealing);
         }
-        let epoch = state.log().next().saturating_sub(1);
-        Ok(Self { epoch, classes, kids })
+        Ok(Self { epoch: state.log().next().saturating_sub(1), classes, kids })
     }
 
-    /// The last entry of the key log that these keys are of.
+    /// The last entry of the key log that is in it. Grows with every change.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
