@@ -78,7 +78,7 @@ fn the_unit_keeps_what_keys_need() {
     for line in [
         "ExecReload=/bin/kill -HUP $MAINPID",
         "LimitCORE=0",
-        "LimitMEMLOCK=256M",
+        "LimitMEMLOCK=infinity",
         "MemoryDenyWriteExecute=yes",
         "NoNewPrivileges=yes",
         "PrivateTmp=yes",

@@ -283,6 +283,13 @@ fn an_envelope_elsewhere_in_a_request_is_refused_however_it_is_spelled() {
     let form: String = e.bytes().map(|byte| format!("%{byte:02X}")).collect();
     let pass = Transform::sealing(&none, lab.snapshot(), Form::Bytes);
     assert_eq!(code(in_pieces(pass, form.as_bytes(), &[2])), Code::StrayEnvelope);
+    // An escaped backslash in front must not hide which backslash begins the next escape.
+    let hidden = format!("\\\\\\\\\\u006c{}", &e[1..]);
+    for cut in 0..12 {
+        let pass = Transform::sealing(&none, lab.snapshot(), Form::Bytes);
+        let refused = in_pieces(pass, hidden.as_bytes(), &[cut, hidden.len()]);
+        assert_eq!(code(refused), Code::StrayEnvelope, "{cut}");
+    }
     let innocent = b"ls1 ls1r ls1rAAAAAAAA ls1s1 \\u006cs1 %6Cs1";
     let pass = Transform::sealing(&none, lab.snapshot(), Form::Bytes);
     assert_eq!(in_pieces(pass, innocent, &[3]).unwrap().0, innocent);

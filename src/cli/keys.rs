@@ -111,7 +111,7 @@ fn list(versions: &[KeyVersion], json: bool) {
         return;
     }
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_FULL_CONDENSED);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["ring", "version", "state", "created", "kids"]);
     for version in versions {

@@ -2,8 +2,14 @@
 //!
 //! Exit codes are the same everywhere: 0 done, 1 a problem in files or state, 2 wrong usage.
 
+pub mod audit;
+pub mod check;
 pub mod demo;
+pub mod init;
+pub mod inspect;
+pub mod keys;
 pub mod man;
+pub mod run;
 
 use std::process::ExitCode;
 
@@ -30,20 +36,35 @@ First steps:
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Verify or show the audit log
+    Audit(audit::Args),
+    /// Check configuration and policy, and say what would leak
+    Check(check::Args),
     /// Print a completion script for a shell
     Completions(man::CompletionsArgs),
-    /// Show the whole thing on made-up patients, with an embedded database API
-    Demo(demo::Args),
+    /// Create the key store and the root key
+    Init(init::Args),
+    /// Say what an envelope tells about itself; never opens it
+    Inspect(inspect::Args),
+    /// List and rotate keys
+    Keys(keys::Args),
     /// Write manual pages
     Man(man::ManArgs),
+    /// Serve
+    Run(run::Args),
 }
 
 /// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Audit(args) => audit::run(args),
+        Command::Check(args) => check::run(args),
         Command::Completions(args) => man::completions(args, &mut Cli::command()),
-        Command::Demo(args) => demo::run(args),
+        Command::Init(args) => init::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Keys(args) => keys::run(args),
         Command::Man(args) => man::run(args, Cli::command()),
+        Command::Run(args) => run::run(args),
     };
     outcome.unwrap_or_else(|error| {
         anstream::eprintln!("error: {error:#}");

@@ -10,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::{
     app::{self, App},
-    config::Config,
+    config::{Config, LogLevel},
 };
 
 /// Serve.
@@ -19,21 +19,32 @@ pub struct Args {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// How much to log to standard error, as JSON lines: error, warn, info, debug, trace or off
-    #[arg(long, value_name = "LEVEL", default_value = "info", env = "LABSEAL_LOG")]
-    log_level: LevelFilter,
+    /// How much to log to standard error, as JSON lines, whatever log.level says: error, warn, info,
+    /// debug, trace or off
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LevelFilter>,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    app::log_to_stderr(args.log_level);
     let config = match Config::load(&args.config) {
         Ok(config) => config,
         Err(problems) => return super::check::report(&problems),
     };
+    app::log_to_stderr(args.log_level.unwrap_or_else(|| level(config.log)));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Trace => LevelFilter::TRACE,
+        LogLevel::Warn => LevelFilter::WARN,
+    }
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {

@@ -225,6 +225,32 @@ pub(super) fn escape_inside(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(text.get(plain_from..).unwrap_or_default());
 }
 
+/// What a token that starts with a letter is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Literal {
+    /// None of them.
+    Bad,
+    False,
+    Null,
+    /// The input ended before it could be told.
+    Short,
+    True,
+}
+
+/// Reads the literal at the start of `rest`. Whatever follows it is looked at next.
+#[inline]
+pub(super) fn literal(rest: &[u8]) -> Literal {
+    match rest {
+        [b't', b'r', b'u', b'e', ..] => Literal::True,
+        [b'n', b'u', b'l', b'l', ..] => Literal::Null,
+        [b'f', b'a', b'l', b's', b'e', ..] => Literal::False,
+        _ if ["false", "null", "true"].iter().any(|word| word.as_bytes().starts_with(rest)) => {
+            Literal::Short
+        }
+        _ => Literal::Bad,
+    }
+}
+
 /// Whether a byte can stand in a number.
 pub(super) const NUMBER: [bool; 256] = {
     let mut table = [false; 256];

@@ -1,8 +1,8 @@
 //! Seal and open: pure, synchronous passes over bodies, literals and echoes.
 //!
 //! A [`Transform`] takes a body in pieces and gives it back window by window. Both directions are
-//! the same scan and the same splice: [`scan`] finds the places, `sealing` or `opening` decides what
-//! becomes of each, [`splice`] replaces just those bytes. [`readdress()`] does for the literals of a
+//! the same scan and the same splice: `scan` finds the places, `sealing` or `opening` decides what
+//! becomes of each, `splice` replaces just those bytes. [`readdress()`] does for the literals of a
 //! filter what sealing does for a body; [`echo`] cleans what an API repeats in errors and headers;
 //! [`reject_strays`] keeps envelopes out of places where they would be opened for a stranger.
 //!

@@ -234,26 +234,33 @@ impl Scanner {
                             (Lexeme::Number(token), end)
                         }
                         b'f' | b'n' | b't' => {
-                            let (word, lexeme): (&[u8], _) = match byte {
-                                b'f' => (b"false", Lexeme::False),
-                                b'n' => (b"null", Lexeme::Null),
-                                _ => (b"true", Lexeme::True),
-                            };
                             // Invariant: at is within the input.
-                            let rest = &input[at..];
-                            if !rest.starts_with(word) {
-                                if word.starts_with(rest) && !is_last {
+                            match json::literal(&input[at..]) {
+                                json::Literal::False => (Lexeme::False, at + 5),
+                                json::Literal::Null => (Lexeme::Null, at + 4),
+                                json::Literal::True => (Lexeme::True, at + 4),
+                                json::Literal::Short if !is_last => {
                                     return self.pause(state, base + at);
                                 }
-                                return Err(Stop::Malformed);
+                                json::Literal::Bad | json::Literal::Short => {
+                                    return Err(Stop::Malformed);
+                                }
                             }
-                            (lexeme, at + word.len())
                         }
                         _ => return Err(Stop::Malformed),
                     };
                     let act = self.scalar(lexeme, tree, visit, splice)?;
                     state = self.decided(act, base + at, base + end, splice);
                     at = end;
+                    // The comma that mostly follows at once, without another turn of the loop.
+                    if state == State::AfterValue
+                        && input.get(at) == Some(&b',')
+                        && let Some(top) = self.stack.last()
+                    {
+                        at += 1;
+                        self.next = top.elements;
+                        state = if top.is_array { State::Value } else { State::Key };
+                    }
                 }
             }
         }

@@ -19,9 +19,6 @@ use super::json;
 /// Characters of the longest text up to a kid: `ls1s4`, four tokens, flags and kid.
 const REACH: usize = 5 + 4 * 12 + 8;
 
-/// The longest escape: `\u00xx`.
-const ESCAPE: usize = 6;
-
 /// Refuses a piece of a head (a target, the value of a header) that names one of our kids, in any of
 /// its spellings.
 pub fn reject_strays(text: &[u8], keys: &Snapshot) -> Result<(), Refusal> {
@@ -84,7 +81,7 @@ impl Stream {
         keep_last(&mut self.raw);
 
         self.escaped.extend_from_slice(piece);
-        let whole = without_cut_escape(&self.escaped, b'\\', ESCAPE);
+        let whole = without_cut_backslash(&self.escaped);
         let rest = self.escaped.split_off(whole);
         self.unescaped.append(&mut json::unescape_lossy(&self.escaped));
         self.escaped = rest;
@@ -92,7 +89,7 @@ impl Stream {
         keep_last(&mut self.unescaped);
 
         self.encoded.extend_from_slice(piece);
-        let whole = without_cut_escape(&self.encoded, b'%', 3);
+        let whole = without_cut_percent(&self.encoded);
         let rest = self.encoded.split_off(whole);
         self.decoded.extend(percent_encoding::percent_decode(&self.encoded));
         self.encoded = rest;
@@ -106,21 +103,28 @@ fn keep_last(text: &mut Vec<u8>) {
     text.drain(..text.len().saturating_sub(REACH));
 }
 
-/// How much of `text` can be decoded without cutting an escape in two.
-fn without_cut_escape(text: &[u8], mark: u8, length: usize) -> usize {
-    let tail_from = text.len().saturating_sub(length - 1);
-    let tail = text.get(tail_from..).unwrap_or_default();
+/// How much of `text` can be unescaped without cutting an escape in two. `text` starts between two
+/// escapes; which backslash begins one is only known from there.
+fn without_cut_backslash(text: &[u8]) -> usize {
     let mut at = 0;
-    while let Some(found) = tail.get(at..).and_then(|rest| memchr::memchr(mark, rest)) {
-        let escape = tail.get(at + found..).unwrap_or_default();
-        let needs = match (mark, escape.get(1)) {
-            (b'\\', Some(letter)) if *letter != b'u' => 2,
-            _ => length,
+    while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
+        let start = at + found;
+        let length = match text.get(start + 1) {
+            Some(b'u') => 6,
+            Some(_) => 2,
+            None => return start,
         };
-        if escape.len() < needs {
-            return tail_from + at + found;
+        at = start + length;
+        if at > text.len() {
+            return start;
         }
-        at += found + needs;
     }
     text.len()
+}
+
+/// How much of `text` can be percent-decoded without cutting a triplet in two.
+fn without_cut_percent(text: &[u8]) -> usize {
+    let tail_from = text.len().saturating_sub(2);
+    let tail = text.get(tail_from..).unwrap_or_default();
+    memchr::memchr(b'%', tail).map_or(text.len(), |at| tail_from + at)
 }

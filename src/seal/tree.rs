@@ -21,8 +21,8 @@ pub(super) struct Flat {
     pub rule: Option<u32>,
     /// Members, sorted by key.
     members: Vec<Member>,
-    /// One bit for each (length, first byte) that a key here has: most foreign keys miss all.
-    filter: u64,
+    /// One bit for what each key here looks like: most foreign keys miss all.
+    filter: [u64; 4],
     /// The node of each element, if it is an array.
     pub elements: Option<u32>,
     /// Whether an object here ends a window.
@@ -41,7 +41,8 @@ impl Flat {
     /// Place and node of a member, by its unescaped key.
     #[inline]
     pub fn member(&self, key: &[u8]) -> Option<(u32, u32)> {
-        if self.filter & trait_of(key) == 0 {
+        let (word, bit) = look_of(key);
+        if self.filter.get(word).is_none_or(|word| word & bit == 0) {
             return None;
         }
         let place = self.members.binary_search_by(|member| member.key.as_ref().cmp(key)).ok()?;
@@ -65,9 +66,12 @@ impl Flat {
     }
 }
 
-fn trait_of(key: &[u8]) -> u64 {
-    let first = key.first().map_or(0, |byte| usize::from(*byte));
-    1 << ((key.len() * 11 + first) & 63)
+/// Length, first and last byte of a key, as a place in a filter.
+#[inline]
+fn look_of(key: &[u8]) -> (usize, u64) {
+    let (Some(first), Some(last)) = (key.first(), key.last()) else { return (0, 1) };
+    let look = key.len() * 29 + usize::from(*first) * 7 + usize::from(*last) * 13;
+    (look >> 6 & 3, 1 << (look & 63))
 }
 
 impl<R: Clone> Tree<R> {
@@ -97,7 +101,9 @@ impl<R: Clone> Tree<R> {
                 flat.required.push((place as u32, rule));
                 needs = needs.or(needed);
             }
-            flat.filter |= trait_of(key.as_bytes());
+            let (word, bit) = look_of(key.as_bytes());
+            // Invariant: a place in a filter is below its length.
+            flat.filter[word] |= bit;
             flat.members.push(Member { key: key.as_bytes().into(), node: child });
         }
         if let Some(child) = &node.elements {
