@@ -22,7 +22,9 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 use tokio_rustls::TlsAcceptor;
-use tracing_subscriber::{Layer as _, filter::LevelFilter, filter::Targets, layer::SubscriberExt as _};
+use tracing_subscriber::{
+    Layer as _, filter::LevelFilter, filter::Targets, layer::SubscriberExt as _,
+};
 
 use crate::{
     audit::{Audit, Milestone, Notice},
@@ -131,12 +133,16 @@ pub fn load_policy(config: &Config) -> anyhow::Result<Revision> {
     for warning in warnings.iter().chain(&compared) {
         tracing::warn!("{warning}");
     }
-    let dialects = build_dialects(&policy, config.policy.path()).map_err(|found| anyhow!(spelled(&found)))?;
+    let dialects =
+        build_dialects(&policy, config.policy.path()).map_err(|found| anyhow!(spelled(&found)))?;
     Ok(Revision::new(policy, dialects))
 }
 
 /// A dialect for each API of the policy, in its order; or what each of them cannot serve.
-pub fn build_dialects(policy: &Policy, file: &Path) -> Result<Vec<Box<dyn Dialect>>, Vec<Diagnostic>> {
+pub fn build_dialects(
+    policy: &Policy,
+    file: &Path,
+) -> Result<Vec<Box<dyn Dialect>>, Vec<Diagnostic>> {
     let mut built = Vec::new();
     let mut found = Vec::new();
     for api in policy.apis() {
@@ -347,9 +353,8 @@ async fn follow_keys(sidecar: Arc<Sidecar>, readiness: Arc<Readiness>) {
 /// JSON lines on standard error. Other crates are held to warnings whatever the level: at lower
 /// levels some of them print header fields.
 pub fn log_to_stderr(level: LevelFilter) {
-    let filter = Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("labseal", level);
+    let filter =
+        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("labseal", level);
     let layer = tracing_subscriber::fmt::layer().json().with_writer(io::stderr).with_filter(filter);
     // A second call finds the first subscriber in place, which is as good.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));

@@ -124,14 +124,8 @@ pub async fn serve(listener: Listener, sidecar: Arc<Sidecar>, mut stop: watch::R
                 continue;
             }
         };
-        let door = Door {
-            gates: listener.gates.clone(),
-            certificate: None,
-            unix_peer,
-            abort,
-        };
-        let (listener, sidecar, watcher) =
-            (listener.clone(), sidecar.clone(), graceful.watcher());
+        let door = Door { gates: listener.gates.clone(), certificate: None, unix_peer, abort };
+        let (listener, sidecar, watcher) = (listener.clone(), sidecar.clone(), graceful.watcher());
         tokio::spawn(async move {
             let _place = place;
             connection(&listener, sidecar, stream, door, watcher).await;
@@ -178,17 +172,17 @@ async fn connection(
         return;
     };
     let certificates = stream.get_ref().1.peer_certificates();
-    door.certificate = match certificates.and_then(|chain| chain.first()).map(|leaf| {
-        PeerCertificate::parse(leaf)
-    }) {
-        None => None,
-        Some(Ok(certificate)) => Some(certificate),
-        Some(Err(_)) => {
-            // It verified, so this is a form of certificate that we cannot name a caller by.
-            tracing::info!(listener = listener.name, "a client certificate cannot be read");
-            return;
-        }
-    };
+    door.certificate =
+        match certificates.and_then(|chain| chain.first()).map(|leaf| PeerCertificate::parse(leaf))
+        {
+            None => None,
+            Some(Ok(certificate)) => Some(certificate),
+            Some(Err(_)) => {
+                // It verified, so this is a form of certificate that we cannot name a caller by.
+                tracing::info!(listener = listener.name, "a client certificate cannot be read");
+                return;
+            }
+        };
     exchanges(sidecar, stream, door, watcher).await;
 }
 

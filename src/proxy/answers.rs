@@ -26,8 +26,8 @@ pub fn refuse(sidecar: &Sidecar, record: &Record, refusal: &Refusal) -> Response
         None => plain(refusal),
     };
     let mut response = Response::new(body::whole(body.into()));
-    *response.status_mut() = StatusCode::from_u16(refusal.code.status())
-        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

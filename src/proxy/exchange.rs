@@ -113,10 +113,7 @@ async fn answer(
 }
 
 /// Finds the API and refuses heads that mean different things to different readers.
-fn admit<'d>(
-    door: &'d Door,
-    head: &request::Parts,
-) -> Result<(&'d Gate, String), Refusal> {
+fn admit<'d>(door: &'d Door, head: &request::Parts) -> Result<(&'d Gate, String), Refusal> {
     head::admit(&head.headers)?;
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     door.gate(target).ok_or_else(|| Code::NoApi.into())

@@ -146,9 +146,13 @@ mod tests {
 
     #[test]
     fn fields_that_connection_lists_do_not_travel() {
-        let mut map =
-            headers(&[("connection", "close, X-Hop, Authorization"), ("x-hop", "1"), ("te", "x"),
-                ("authorization", "Bearer x"), ("x-stays", "1")]);
+        let mut map = headers(&[
+            ("connection", "close, X-Hop, Authorization"),
+            ("x-hop", "1"),
+            ("te", "x"),
+            ("authorization", "Bearer x"),
+            ("x-stays", "1"),
+        ]);
         remove_hop_by_hop(&mut map);
         assert_eq!(map, headers(&[("authorization", "Bearer x"), ("x-stays", "1")]));
     }

@@ -80,8 +80,7 @@ impl Record {
         declares: impl FnOnce(&FunctionName) -> bool,
     ) {
         if let Some(action) = &mut self.action {
-            action.subject =
-                Some((operation.verb, Subject::of(&operation.target, declares)));
+            action.subject = Some((operation.verb, Subject::of(&operation.target, declares)));
         }
     }
 
@@ -118,12 +117,7 @@ impl Record {
 
     /// The end of a long answer. `false` if it could not be recorded: then the answer may not end
     /// as if it were whole.
-    pub async fn close(
-        &self,
-        sidecar: &Sidecar,
-        tally: &Tally,
-        refusal: Option<&Refusal>,
-    ) -> bool {
+    pub async fn close(&self, sidecar: &Sidecar, tally: &Tally, refusal: Option<&Refusal>) -> bool {
         self.count(sidecar, tally);
         let outcome = match refusal {
             None => self.outcome(),
@@ -141,12 +135,7 @@ impl Record {
         sidecar.metrics.exchange(&self.action, "refused", self.overhead(sidecar), self.upstream);
     }
 
-    async fn settle(
-        &self,
-        sidecar: &Sidecar,
-        phase: Phase,
-        tally: &Tally,
-    ) -> Result<(), Refusal> {
+    async fn settle(&self, sidecar: &Sidecar, phase: Phase, tally: &Tally) -> Result<(), Refusal> {
         let event = self.event(sidecar, phase, self.outcome(), tally);
         if tally.is_empty() && !self.intended && phase != Phase::Opening {
             sidecar.audit.note(event);

@@ -83,8 +83,10 @@ pub fn client(ca: Option<&PathBuf>, identity: Option<&Identity>) -> Result<Clien
 
 fn chain(path: &PathBuf) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let fail = |source| TlsError::Pem { what: "a certificate", path: path.clone(), source };
-    let found: Vec<_> =
-        CertificateDer::pem_file_iter(path).map_err(fail)?.collect::<Result<_, _>>().map_err(fail)?;
+    let found: Vec<_> = CertificateDer::pem_file_iter(path)
+        .map_err(fail)?
+        .collect::<Result<_, _>>()
+        .map_err(fail)?;
     if found.is_empty() {
         return Err(fail(rustls_pki_types::pem::Error::NoItemsFound));
     }
