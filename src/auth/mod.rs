@@ -48,6 +48,18 @@ pub enum Via {
     UnixPeer,
 }
 
+impl Via {
+    /// The word for logs and audit.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Certificate => "certificate",
+            Self::Nothing => "nothing",
+            Self::UnixPeer => "unix_peer",
+        }
+    }
+}
+
 impl Caller {
     /// The name under `callers:`, or `anonymous`.
     pub fn name(&self) -> &CallerName {

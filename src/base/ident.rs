@@ -97,6 +97,16 @@ impl FromStr for Kid {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(pub u64);
 
+impl RequestId {
+    /// One that no other exchange has.
+    pub fn random() -> Self {
+        use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+        // The standard library's hash keys come from the operating system once per thread, which is
+        // random enough for a name and costs no system call per exchange.
+        Self(RandomState::new().build_hasher().finish())
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

@@ -74,6 +74,8 @@ codes! {
     UnsupportedHeader = "LS109", 400, "a header changes the meaning of the request in a way that cannot be followed", "leave out the method override, trailer or upgrade";
     /// The framing of the message is ambiguous.
     AmbiguousFraming = "LS110", 400, "the message framing is ambiguous", "send either Content-Length or Transfer-Encoding, once";
+    /// No API is configured under the path.
+    NoApi = "LS111", 404, "no API is served under this path", "check path_prefix: in the configuration";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 /// A value of a protected field (or of a filter on one) in clear, as the bytes of its text.
@@ -21,6 +22,11 @@ impl Plaintext {
     /// The bytes. Whoever calls this answers for where they go.
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether both are the same text. Takes the same time wherever they differ.
+    pub fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
     }
 
     /// Length in bytes.

@@ -12,11 +12,11 @@
 //! Every envelope has one spelling: base64url (RFC 4648 §5) without padding, with unused bits zero.
 //! Parsing proves shape, never authenticity; only [`super::class_key`] opens.
 
+mod base64url;
 mod search;
 
+pub(super) use base64url::{encode, text_len};
 pub use search::{could_be, find, kid_at, kids};
-
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 
 use crate::base::{class::Mode, ident::Kid};
 
@@ -141,6 +141,11 @@ impl<'a> Parsed<'a> {
         self.kid
     }
 
+    /// Bytes of ciphertext: type byte, value and padding.
+    pub fn ciphertext_len(&self) -> usize {
+        self.sealed_len.saturating_sub(TAG)
+    }
+
     pub(super) fn head(&self) -> &'a str {
         self.head
     }
@@ -152,10 +157,9 @@ impl<'a> Parsed<'a> {
     /// Ciphertext and tag.
     pub(super) fn sealed(&self) -> Result<(Vec<u8>, [u8; TAG]), Malformed> {
         let mut bytes = vec![0; self.sealed_len];
-        let written = BASE64.decode_slice(self.sealed, &mut bytes).map_err(|_| Malformed)?;
-        bytes.truncate(written);
+        base64url::decode(self.sealed, &mut bytes).ok_or(Malformed)?;
         let tag = bytes.last_chunk::<TAG>().copied().ok_or(Malformed)?;
-        bytes.truncate(written - TAG);
+        bytes.truncate(bytes.len() - TAG);
         Ok((bytes, tag))
     }
 }
@@ -165,14 +169,14 @@ pub fn parse(text: &[u8]) -> Result<Parsed<'_>, Malformed> {
     let (mode, head, body) = split(text).ok_or(Malformed)?;
     let (header, sealed) = body.split_at_checked(HEADER_TEXT).ok_or(Malformed)?;
     let (flags, kid, nonce) = read_header(header, mode)?;
-    let sealed_len = strict_len(sealed).ok_or(Malformed)?;
+    let sealed_len = base64url::bytes_len(sealed.len()).ok_or(Malformed)?;
     let ct = sealed_len.checked_sub(TAG).ok_or(Malformed)?;
     let longest = if mode == Mode::Deterministic { MAX_DETERMINISTIC } else { MAX_VALUE };
     let fits = match flags.is_padded() {
         true => ct <= pad::padded(1 + longest) && pad::is_bucket(ct),
         false => (1..=1 + longest).contains(&ct),
     };
-    if fits {
+    if fits && base64url::is_spelled_well(sealed) {
         Ok(Parsed { mode, head, flags, kid, nonce, sealed, sealed_len })
     } else {
         Err(Malformed)
@@ -214,37 +218,7 @@ fn rungs_of(digit: u8) -> Option<usize> {
 
 fn read_header(text: &[u8], mode: Mode) -> Result<(Flags, Kid, [u8; NONCE]), Malformed> {
     let mut bytes = [0; HEADER];
-    if BASE64.decode_slice(text, &mut bytes) != Ok(HEADER) {
-        return Err(Malformed);
-    }
+    base64url::decode(text, &mut bytes).ok_or(Malformed)?;
     let [flags, k0, k1, k2, k3, k4, nonce @ ..] = bytes;
     Ok((Flags::parse(flags, mode)?, Kid([k0, k1, k2, k3, k4]), nonce))
-}
-
-/// How many bytes the text decodes to, if it is their one spelling.
-fn strict_len(text: &[u8]) -> Option<usize> {
-    if !text.iter().all(|byte| is_base64_byte(*byte)) {
-        return None;
-    }
-    let (whole, rest) = (text.len() / 4 * 3, text.len() % 4);
-    // Only the last group can have unused bits; decoding it alone checks that they are zero.
-    let extra = match rest {
-        0 => 0,
-        _ => BASE64.decode_slice(text.get(text.len() - rest..)?, &mut [0; 3]).ok()?,
-    };
-    Some(whole + extra)
-}
-
-fn is_base64_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
-}
-
-/// The number of characters that `bytes` bytes take.
-pub(super) fn text_len(bytes: usize) -> usize {
-    (bytes * 4).div_ceil(3)
-}
-
-/// Writes `bytes` to `text`, which has [`text_len`] room.
-pub(super) fn write_base64(bytes: &[u8], text: &mut [u8]) -> Result<usize, Malformed> {
-    BASE64.encode_slice(bytes, text).map_err(|_| Malformed)
 }

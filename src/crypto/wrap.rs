@@ -135,3 +135,79 @@ impl Wrapper {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ident::{ClassId, Tenant};
+    use crate::crypto::{Kek, RingKey, RootKey};
+
+    /// One ciphertext that opens under two keys and two contexts: "HIV: NEGATIVE" stands in the
+    /// first block under the one, "HIV: POSITIVE" in the second under the other.
+    const SALAMANDER: [u8; 64] = *b"\
+        \x05\x20\xc0\x76\x96\xdd\xfd\x92\x4b\x3f\xa8\xf5\x4b\xa0\x86\xc1\
+        \xfe\x53\xdf\xc8\xc9\xa1\xe7\xcc\xcd\x22\xac\x40\x1a\xcd\x1a\x4b\
+        \xc0\x7f\xbf\x80\xf7\x8d\xed\x75\x41\xe8\xef\x06\xe6\x6a\x6c\x01\
+        \xd0\x1b\x94\xf5\xb4\xb9\x3c\xe7\x82\x1c\xcf\x0b\x39\x9a\x93\x56";
+    const NONCE_OF_IT: [u8; NONCE] = [0x5a; NONCE];
+    const TAG_OF_IT: [u8; TAG] = [5, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const ONE: ([u8; 32], &[u8]) = ([0x11; 32], b"kid=1|tenant=a|field=hiv_status|rec=4711");
+    const OTHER: ([u8; 32], &[u8]) = ([0x22; 32], b"kid=2|tenant=b|field=hiv_status|rec=9999");
+
+    #[test]
+    fn a_ciphertext_for_two_keys_opens_under_the_committed_one_alone() {
+        for ((key, aad), text) in [(ONE, "HIV: NEGATIVE"), (OTHER, "HIV: POSITIVE")] {
+            let mut bytes = SALAMANDER;
+            // The bare cipher is fooled: this is what the commitment is for.
+            Cipher::new(&key).open(&NONCE_OF_IT, aad, &mut bytes, &TAG_OF_IT).unwrap();
+            assert!(bytes.windows(13).any(|window| window == text.as_bytes()));
+        }
+        let [one, other] = [ONE, OTHER].map(|(key, _)| Wrapper::new(&key, &key));
+        let body = [&[ALG][..], &NONCE_OF_IT, &SALAMANDER, &TAG_OF_IT].concat();
+        let committed = [&body[..], &one.commitment.tag(&[&body, ONE.1])].concat();
+        assert!(one.open(&committed, ONE.1).is_ok());
+        for aad in [ONE.1, OTHER.1] {
+            assert!(matches!(other.open(&committed, aad), Err(WrapError::Commitment)));
+        }
+    }
+
+    #[test]
+    fn a_ring_key_comes_back_from_its_place_under_its_root_alone() {
+        let (root, ring) = (RootKey::generate().unwrap(), RingKey::generate().unwrap());
+        let wrapped = root.wrap(&ring, b"data/1").unwrap();
+        assert_eq!(wrapped.as_bytes().len(), WRAPPED);
+        let wrapped = WrappedKey::parse(&wrapped.to_string()).unwrap();
+        let kid = |key: &RingKey| key.kid(&Tenant::new("t"), &ClassId::new("c"));
+        assert_eq!(kid(&root.unwrap(&wrapped, b"data/1").unwrap()), kid(&ring));
+        assert!(matches!(root.unwrap(&wrapped, b"data/2"), Err(WrapError::Commitment)));
+        let stranger = RootKey::generate().unwrap();
+        assert!(matches!(stranger.unwrap(&wrapped, b"data/1"), Err(WrapError::Commitment)));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_truncation_of_a_wrapped_key_is_refused() {
+        let (root, ring) = (RootKey::generate().unwrap(), RingKey::generate().unwrap());
+        let wrapped = root.wrap(&ring, b"").unwrap();
+        for bit in 0..WRAPPED * 8 {
+            let mut bytes = wrapped.0.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let refused = WrappedKey::from_bytes(&bytes).and_then(|key| root.unwrap(&key, b""));
+            assert!(refused.is_err(), "bit {bit}");
+        }
+        for end in 0..WRAPPED {
+            assert!(WrappedKey::from_bytes(&wrapped.0[..end]).is_err());
+        }
+    }
+
+    #[test]
+    fn a_root_key_comes_back_from_a_key_above_it_and_authenticates_the_same() {
+        let (kek, root) = (Kek::generate().unwrap(), RootKey::generate().unwrap());
+        let wrapped = kek.wrap(&root, b"main").unwrap();
+        let again = kek.unwrap(&wrapped, b"main").unwrap();
+        let mac = root.mac(b"entry");
+        assert_eq!(again.verify_mac(b"entry", &mac), Ok(()));
+        assert!(again.verify_mac(b"entry.", &mac).is_err());
+        assert!(again.verify_mac(b"entry", &mac[..31]).is_err());
+        assert!(RootKey::generate().unwrap().verify_mac(b"entry", &mac).is_err());
+    }
+}

@@ -10,13 +10,10 @@ use nix::{
     sys::{
         mman::{MlockAllFlags, mlockall},
         prctl,
-        resource::{Resource, getrlimit, setrlimit},
+        resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit},
     },
     unistd::geteuid,
 };
-
-/// Locked memory below this is not worth trying: allocations would begin to fail when it is reached.
-const ENOUGH: u64 = 512 * 1024 * 1024;
 
 /// A protection that this process does not have. It runs all the same; readiness shows it.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +40,10 @@ pub fn harden() -> Vec<Unprotected> {
 
 /// Locks all memory, present and future.
 fn lock() -> Result<(), Unprotected> {
-    // With a small limit the lock itself succeeds, and a later allocation would be what fails.
+    // Under a limit the lock itself may succeed, and a later allocation, thread stacks and reserved
+    // arenas included, would be what fails and takes the process down.
     let (soft, _) = getrlimit(Resource::RLIMIT_MEMLOCK).map_err(|e| Unprotected::Swap(Some(e)))?;
-    if soft < ENOUGH && !geteuid().is_root() {
+    if soft != RLIM_INFINITY && !geteuid().is_root() {
         return Err(Unprotected::Swap(None));
     }
     let on_fault = MlockAllFlags::from_bits_retain(nix::libc::MCL_ONFAULT);

@@ -171,8 +171,10 @@ impl Keys {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KeysError> {
         let mark = address.path().map(Mark::beside);
-        if let Some(path) = mark.as_ref().filter(|path| path.symlink_metadata().is_ok()) {
-            return Err(StoreError::Exists { path: path.clone() }.into());
+        for path in address.path().into_iter().chain(mark.as_deref()) {
+            if path.symlink_metadata().is_ok() {
+                return Err(StoreError::Exists { path: path.to_owned() }.into());
+            }
         }
         // The store first, since it is empty and can go again if there can be no root key.
         let store = address.create()?;

@@ -4,11 +4,13 @@
 //! shared for good reasons, and what matters is who can read these bytes.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::File,
     io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
+
+use tempfile::{NamedTempFile, PersistError};
 
 use crate::base::secret::Plaintext;
 
@@ -102,12 +104,7 @@ pub fn read(path: &Path) -> Result<Plaintext, PrivateError> {
 
 /// Makes a private file that did not exist, durable when this returns, whole or not at all.
 pub fn create(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
-    write(path, bytes, |temporary| {
-        // A hard link fails where a rename would overwrite.
-        fs::hard_link(temporary, path)?;
-        fs::remove_file(temporary)
-    })
-    .map_err(|source| match source.kind() {
+    write(path, bytes, |file| file.persist_noclobber(path)).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => PrivateError::Exists { path: path.to_owned() },
         _ => PrivateError::Write { path: path.to_owned(), source },
     })
@@ -115,38 +112,36 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
 
 /// Makes a private file or puts it in the place of the one there, durable when this returns.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), PrivateError> {
-    write(path, bytes, |temporary| fs::rename(temporary, path))
+    write(path, bytes, |file| file.persist(path))
         .map_err(|source| PrivateError::Write { path: path.to_owned(), source })
 }
 
-fn write(path: &Path, bytes: &[u8], place: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".new-{}", std::process::id()));
-    let temporary = PathBuf::from(name);
-    let written = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        place(&temporary)?;
-        sync_folder(path)
-    })();
-    if written.is_err() {
-        // What is left of a failed write is of no use; that it cannot be removed is a lesser evil.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
+fn write(
+    path: &Path,
+    bytes: &[u8],
+    place: impl FnOnce(NamedTempFile) -> Result<File, PersistError>,
+) -> io::Result<()> {
+    // Mode 0600 from the start, a name that nobody can have guessed, and gone if this fails.
+    let mut file = tempfile::Builder::new().prefix(".labseal-").tempfile_in(folder(path))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    place(file).map_err(|error| error.error)?;
+    sync_folder(path)
 }
 
 /// Makes the entry of `path` in its folder durable.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(folder(path))?.sync_all()
+}
+
+fn folder(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    folder.unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 

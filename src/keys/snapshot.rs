@@ -78,6 +78,7 @@ pub enum Opened {
 
 /// Every key at one moment.
 pub struct Snapshot {
+    epoch: u64,
     classes: HashMap<ClassId, Sealing>,
     kids: HashMap<Kid, Known>,
 }
@@ -136,7 +137,12 @@ impl Snapshot {
             }
             classes.insert(id.clone(), sealing);
         }
-        Ok(Self { classes, kids })
+        Ok(Self { epoch: state.log().next().saturating_sub(1), classes, kids })
+    }
+
+    /// The last entry of the key log that is in it. Grows with every change.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Seals under the active key, in the mode of the register, and appends the envelope to `out`.

@@ -68,12 +68,7 @@ impl SqliteStore {
         let application: i32 = store
             .connection
             .query_row("PRAGMA application_id", [], |row| row.get(0))
-            .map_err(|source| match source.sqlite_error_code() {
-                Some(rusqlite::ErrorCode::NotADatabase) => {
-                    StoreError::Foreign { path: path.to_owned() }
-                }
-                _ => store.failed(source),
-            })?;
+            .map_err(|source| store.failed(source))?;
         if application != APPLICATION {
             return Err(StoreError::Foreign { path: path.to_owned() });
         }
@@ -81,7 +76,7 @@ impl SqliteStore {
     }
 
     fn connect(path: &Path) -> Result<Self, StoreError> {
-        let failed = |source| StoreError::Database { path: path.to_owned(), source };
+        let failed = |source| failed(path, source);
         // No CREATE: a store that has gone must be missed, not made anew.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
@@ -105,7 +100,7 @@ impl SqliteStore {
     }
 
     fn failed(&self, source: rusqlite::Error) -> StoreError {
-        StoreError::Database { path: self.path.clone(), source }
+        failed(&self.path, source)
     }
 
     fn insert(&mut self, records: &[Record]) -> rusqlite::Result<Appended> {
@@ -137,6 +132,14 @@ impl SqliteStore {
             Ok(Record { epoch: row.get::<_, i64>(0)? as u64, body: row.get(1)?, mac: row.get(2)? })
         })?;
         rows.collect()
+    }
+}
+
+fn failed(path: &Path, source: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::NotADatabase) => StoreError::Foreign { path },
+        _ => StoreError::Database { path, source },
     }
 }
 

@@ -132,6 +132,19 @@ pub struct Operation {
     pub answer: Node<FieldRef>,
 }
 
+impl Operation {
+    /// A request to an API of which nothing is declared, so that nobody looks at it.
+    pub fn unexamined() -> Self {
+        Self {
+            verb: Verb::Describe,
+            target: Target::Service,
+            uses: Vec::new(),
+            body: BodyForm::Opaque,
+            answer: Node::default(),
+        }
+    }
+}
+
 /// What a filter's literals become on the wire. Produced by `seal`, spelled out by the dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replacement {
@@ -139,4 +152,17 @@ pub enum Replacement {
     Exact(Vec<Vec<String>>),
     /// Each literal, in order, becomes any of these half-open ranges of text: low, high.
     Ranges(Vec<Vec<(String, String)>>),
+}
+
+impl Replacement {
+    /// Stands in for the literals of `filter` where they are of no interest, with a text that is
+    /// neither a value nor an envelope.
+    pub fn blank(filter: &Filter) -> Option<Self> {
+        let blanks = |count| Some(Self::Exact(vec![vec!["x".to_owned()]; count]));
+        match &filter.test {
+            Test::Equal(_) => blanks(1),
+            Test::In(literals) => blanks(literals.len()),
+            Test::IsNull | Test::Other => None,
+        }
+    }
 }

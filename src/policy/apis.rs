@@ -83,6 +83,12 @@ impl ApiPolicy {
         &self.surface
     }
 
+    /// Whether the policy names this function, so that its name may be recorded: any other name is
+    /// whatever the caller made it.
+    pub fn names_function(&self, function: &FunctionName) -> bool {
+        self.exceptions.functions.contains(function)
+    }
+
     /// Whether nothing is declared, so that everything passes.
     pub fn is_open(&self) -> bool {
         self.surface.entities.is_empty() && self.surface.routes.is_empty()
@@ -153,12 +159,9 @@ fn api(
     if let Some(node) = routes {
         surface.routes = routes::read(node, classes, &mut declared, problems);
         if let Some(node) = undeclared {
-            let excepted = excepted(node, problems);
-            exceptions.entities =
-                excepted.entities.iter().map(|(name, _)| EntityName::new(*name)).collect();
-            for (_, at) in excepted.functions {
-                problems.error(at, "an API with routes has no functions", "leave functions out");
-            }
+            // Which routes are meant would have to be spelled as routes are.
+            let remedy = "declare the route without path:, query: and fields:";
+            problems.error(node.at, "an API with routes has no undeclared:", remedy);
         }
     } else {
         let excepted = undeclared.map(|node| excepted(node, problems)).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The section `classes:`: what values are, and how they are stored.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::base::{
     class::{ClassParams, Mode, Rung, ValueType},
@@ -24,7 +24,7 @@ pub(super) struct Classes {
     /// In file order.
     sound: Vec<Arc<Class>>,
     /// Names of those that have problems of their own, so that uses of them are not reported too.
-    broken: HashSet<String>,
+    broken: BTreeSet<String>,
 }
 
 impl Classes {
@@ -69,7 +69,8 @@ impl Classes {
     ) -> Option<Arc<Class>> {
         let found = self.sound.iter().find(|class| class.name.as_str() == name);
         if found.is_none() && !self.broken.contains(name) {
-            let remedy = suggest(name, self.sound.iter().map(|class| class.name.as_str()));
+            let sound = self.sound.iter().map(|class| class.name.as_str());
+            let remedy = suggest(name, sound.chain(self.broken.iter().map(String::as_str)));
             problems.error(at, format!("no class is named `{name}`"), remedy);
         }
         found.cloned()

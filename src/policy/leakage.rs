@@ -42,7 +42,7 @@ impl Policy {
         };
         tells.extend(ALWAYS);
         if is_unique {
-            tells.push("to whoever may write: whether a value is there (a unique column answers)");
+            tells.push("whoever may write whether a value is there, since a unique column answers");
         }
         Leak { class: class.name.to_string(), mode: class.params.mode, fields, tells }
     }
@@ -53,7 +53,7 @@ const ALWAYS: &[&str] = &[
     "the length, in steps of 16 bytes up to 256 and wider above",
     "which values are null",
     "the key version",
-    "nothing if a value is swapped with, or replayed from, another of its class: that is not noticed",
+    "nobody when a value is swapped with another of its class, or an older one is put back",
 ];
 
 fn grain(rung: Rung) -> &'static str {

@@ -20,7 +20,12 @@ pub use apis::ApiPolicy;
 pub use diagnostic::{Diagnostic, Severity};
 pub use plan::Plan;
 
-use std::{collections::HashSet, fs, path::Path, sync::Arc};
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::{
     auth::Rules,
@@ -37,6 +42,7 @@ use plan::Class;
 /// A compiled policy.
 #[derive(Debug)]
 pub struct Policy {
+    file: PathBuf,
     digest: Digest,
     classes: Vec<Arc<Class>>,
     apis: Vec<ApiPolicy>,
@@ -50,6 +56,11 @@ impl Policy {
         let mut problems = Problems::new(path);
         let policy = read_text(path, &mut problems).and_then(|text| compile(&text, &mut problems));
         settle(policy, problems)
+    }
+
+    /// The file it was read from.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// SHA-256 of the file's bytes.
@@ -122,8 +133,12 @@ fn compile(text: &str, problems: &mut Problems) -> Option<Policy> {
     let callers = callers.map(|node| Callers::read(node, problems)).unwrap_or_default();
     let grants = Arc::new(Grants::read(grants, &classes, &callers, problems));
     let apis = read_apis(apis?, &classes, &grants, problems);
-    warn_of_unused(&classes, &apis, problems);
+    if !problems.has_errors() {
+        // What has problems may be what uses the class.
+        warn_of_unused(&classes, &apis, problems);
+    }
     Some(Policy {
+        file: problems.file().to_path_buf(),
         digest: Digest::of(&[text.as_bytes()]),
         classes: classes.sound().to_vec(),
         apis,

@@ -152,7 +152,7 @@ impl Opening {
                 (&mut self.tally.opened, Act::Replace)
             }
             Right::Masked => {
-                match class.mask.apply(&value::to_text(typed)) {
+                match class.mask.apply(value::to_text(typed).expose()) {
                     Some(shown) => json::escape(shown.as_bytes(), made),
                     None => made.extend_from_slice(b"null"),
                 }

@@ -5,14 +5,13 @@
 
 use std::ops::Range;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use memchr::memmem;
 
 use crate::base::{class::Mode, ident::Kid};
 
 use super::{
     super::{aead::TAG, ladder::TOKEN, ladder::is_token_byte},
-    HEADER_TEXT, NAME_TEXT, is_base64_byte, mode_of, rungs_of, split, text_len,
+    HEADER_TEXT, NAME_TEXT, base64url, mode_of, rungs_of, split, text_len,
 };
 
 const MAGIC: &[u8] = b"ls1";
@@ -31,7 +30,7 @@ pub fn could_be(text: &[u8]) -> bool {
 pub fn kid_at(text: &[u8]) -> Option<Kid> {
     let (_, _, body) = split(text)?;
     let mut bytes = [0; 6];
-    BASE64.decode_slice(body.get(..NAME_TEXT)?, &mut bytes).ok()?;
+    base64url::decode(body.get(..NAME_TEXT)?, &mut bytes)?;
     let [_, kid @ ..] = bytes;
     Some(Kid(kid))
 }
@@ -46,7 +45,8 @@ pub fn find(haystack: &[u8], from: usize) -> Option<Range<usize>> {
     memmem::find_iter(rest, MAGIC).find_map(|at| {
         let start = from + at;
         let run = haystack.get(start..)?;
-        let length = run.iter().position(|byte| !is_base64_byte(*byte)).unwrap_or(run.len());
+        let length =
+            run.iter().position(|byte| !base64url::is_character(*byte)).unwrap_or(run.len());
         let run = run.get(..length)?;
         is_plausible(run).then_some(start..start + length)
     })

@@ -130,7 +130,8 @@ pub fn number(node: &Node, what: &str, problems: &mut Problems) -> Option<u64> {
     {
         return Some(number);
     }
-    expected(node, what, "a whole number", "write decimal digits", problems);
+    let remedy = "write decimal digits, without a sign or a point";
+    problems.error(node.at, format!("{what} must be a whole number"), remedy);
     None
 }
 
@@ -162,7 +163,7 @@ pub fn word<T: Copy>(
 /// Reports a shape that the format has and this version does not build.
 pub fn not_built(at: Place, what: &str, problems: &mut Problems) {
     let message = format!("this version does not build `{what}` yet");
-    problems.error(at, message, "leave it out; a policy is never half applied");
+    problems.error(at, message, "leave it out; a file is applied whole or not at all");
 }
 
 /// `did you mean …`, or the whole list.

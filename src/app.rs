@@ -1,0 +1,368 @@
+//! The composition root: from the configuration to a running sidecar, and from one policy to the
+//! next.
+//!
+//! Everything that can fail at start fails before a listener is bound, and a reload builds all of
+//! the new revision before it replaces the old one.
+
+pub mod custody;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow, bail};
+use arc_swap::ArcSwap;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_rustls::TlsAcceptor;
+use tracing_subscriber::{
+    Layer as _, filter::LevelFilter, filter::Targets, layer::SubscriberExt as _,
+};
+
+use crate::{
+    audit::{Audit, Milestone, Notice},
+    base::{
+        class::ClassParams,
+        clock::{Clock, SystemClock},
+    },
+    config::{self, Bind, Config},
+    dialect::{DIALECTS, Dialect},
+    keys::{self, Keys},
+    policy::{Diagnostic, Policy, diagnostic::Severity},
+    proxy::{
+        self, Limits, Sidecar,
+        accept::{Gate, Listener, Socket},
+        metrics::Metrics,
+        ops::{self, Readiness},
+        revision::Revision,
+        tls,
+        upstream::{Upstream, UpstreamLimits},
+    },
+};
+
+use custody::open_keys;
+
+/// How often the key store is asked for newer entries: a rotation is in use within this.
+const KEY_POLL: Duration = Duration::from_millis(250);
+
+/// Starts the sidecar.
+pub struct App;
+
+/// A sidecar that serves.
+pub struct Running {
+    sidecar: Arc<Sidecar>,
+    readiness: Arc<Readiness>,
+    config: Arc<Config>,
+    addresses: Vec<(String, Option<SocketAddr>)>,
+    ops: Option<SocketAddr>,
+    stop: watch::Sender<bool>,
+    listeners: JoinSet<()>,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl App {
+    /// Opens keys and log, builds the policy, binds the listeners, and serves.
+    pub async fn start(config: Config) -> anyhow::Result<Running> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let warnings: Vec<_> = keys::harden::harden().iter().map(ToString::to_string).collect();
+        for warning in &warnings {
+            tracing::warn!(warning, "memory is not fully protected");
+        }
+        let config = Arc::new(config);
+        let (revision, keys) = {
+            let (config, clock) = (config.clone(), clock.clone());
+            tokio::task::spawn_blocking(move || prepare(&config, clock)).await??
+        };
+        let audit = Audit::open(&config.audit_dir, clock.clone())?;
+        let metrics = Metrics::new();
+        let digest = revision.policy.digest();
+        metrics.policy_in_force(digest);
+        metrics.key_epoch(keys.snapshot().epoch());
+        let limits = limits(&config);
+        let revision = ArcSwap::from_pointee(revision);
+        let sidecar = Arc::new(Sidecar { revision, keys, audit, metrics, clock, limits });
+        let readiness = Arc::new(Readiness { warnings, ..Readiness::default() });
+
+        let mut bound = Vec::new();
+        for section in &config.listeners {
+            bound.push(bind(section, &config).await?);
+        }
+        let (ops, mut background) = bind_ops(&config, &sidecar, &readiness).await?;
+        background.push(tokio::spawn(follow_keys(sidecar.clone(), readiness.clone())));
+        let addresses = bound.iter().map(|l| (l.name.clone(), l.socket.address())).collect();
+        let (stop, stopped) = watch::channel(false);
+        let mut listeners = JoinSet::new();
+        for listener in bound {
+            let address = listener.socket.address();
+            tracing::info!(listener = listener.name, address = ?address, "serving");
+            listeners.spawn(proxy::accept::serve(listener, sidecar.clone(), stopped.clone()));
+        }
+        sidecar.audit.note(Notice { milestone: Milestone::Started, policy: digest });
+        Ok(Running { sidecar, readiness, config, addresses, ops, stop, listeners, background })
+    }
+}
+
+/// What needs the disk and the provider: the policy with its dialects, and the keys, with every
+/// class of the policy registered before anything is sealed under it.
+fn prepare(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Revision, Keys)> {
+    let missing = config.absent();
+    if !missing.is_empty() {
+        bail!(spelled(&missing));
+    }
+    let revision = load_policy(config)?;
+    let keys = open_keys(config, clock)?;
+    keys.register(&class_params(&revision.policy))?;
+    Ok((revision, keys))
+}
+
+/// Reads and compiles the policy, and builds a dialect for each of its APIs.
+pub fn load_policy(config: &Config) -> anyhow::Result<Revision> {
+    let (policy, warnings) =
+        Policy::load(config.policy.path()).map_err(|found| anyhow!(spelled(&found)))?;
+    let compared = config.compare(&policy);
+    if compared.iter().any(|found| found.severity == Severity::Error) {
+        bail!(spelled(&compared));
+    }
+    for warning in warnings.iter().chain(&compared) {
+        tracing::warn!("{warning}");
+    }
+<<<<<<< HEAD
+    let dialects =
+        build_dialects(&policy, config.policy.path()).map_err(|found| anyhow!(spelled(&found)))?;
+=======
+    let dialects = build_dialects(&policy).map_err(|found| anyhow!(spelled(&found)))?;
+>>>>>>> main
+    Ok(Revision::new(policy, dialects))
+}
+
+/// A dialect for each API of the policy, in its order; or what each of them cannot serve.
+<<<<<<< HEAD
+pub fn build_dialects(
+    policy: &Policy,
+    file: &Path,
+) -> Result<Vec<Box<dyn Dialect>>, Vec<Diagnostic>> {
+=======
+pub fn build_dialects(policy: &Policy) -> Result<Vec<Box<dyn Dialect>>, Vec<Diagnostic>> {
+>>>>>>> main
+    let mut built = Vec::new();
+    let mut found = Vec::new();
+    for api in policy.apis() {
+        let mut problem = |message, remedy| {
+            found.push(Diagnostic {
+                file: policy.file().to_owned(),
+                line: api.dialect_line(),
+                column: 1,
+                severity: Severity::Error,
+                message,
+                remedy,
+            });
+        };
+        let Some((_, build)) = DIALECTS.iter().find(|(name, _)| *name == api.dialect()) else {
+            let known: Vec<_> = DIALECTS.iter().map(|(name, _)| *name).collect();
+            let message = format!("`{}` is not a dialect", api.dialect());
+            problem(message, format!("use one of: {}", known.join(", ")));
+            continue;
+        };
+        match build(api.surface()) {
+            Ok(dialect) => built.push(dialect),
+            Err(errors) => errors
+                .into_iter()
+                .for_each(|error| problem(format!("{}: {}", api.name(), error.at), error.problem)),
+        }
+    }
+    if found.is_empty() { Ok(built) } else { Err(found) }
+}
+
+/// What the key log registers of each class.
+pub fn class_params(policy: &Policy) -> Vec<ClassParams> {
+    policy.classes().iter().map(|class| class.params.clone()).collect()
+}
+
+fn spelled(found: &[Diagnostic]) -> String {
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        head: config.timeouts.head,
+        head_bytes: config.limits.head_bytes,
+        body_idle: config.timeouts.body_idle,
+        drain: config.timeouts.drain,
+        connections: config.limits.connections,
+    }
+}
+
+async fn bind(section: &config::Listener, config: &Config) -> anyhow::Result<Listener> {
+    let socket = match &section.bind {
+        Bind::Tcp(address) => {
+            let listener = TcpListener::bind(address).await;
+            Socket::Tcp(listener.with_context(|| format!("cannot listen on {address}"))?)
+        }
+        // Who may connect is decided by the folder and by the callers' rules, as with TCP.
+        Bind::Unix(path) => Socket::Unix(
+            ops::bind_unix(path, 0o666)
+                .with_context(|| format!("cannot listen on {}", path.display()))?,
+        ),
+    };
+    let tls = match &section.tls {
+        None => None,
+        Some(files) => {
+            let identity = tls::Identity {
+                cert: files.cert.path().to_owned(),
+                key: files.key.path().to_owned(),
+            };
+            let client_ca = files.client_ca.as_ref().map(|file| file.path().to_owned());
+            let server = tls::server(&identity, client_ca.as_ref())
+                .with_context(|| format!("TLS of listener {}", section.name))?;
+            Some(TlsAcceptor::from(Arc::new(server)))
+        }
+    };
+    let mut gates = Vec::new();
+    for api in config.apis.iter().filter(|api| api.listener == section.name) {
+        gates.push(gate(api, config).with_context(|| format!("upstream of {}", api.name))?);
+    }
+    gates.sort_by_key(|gate| std::cmp::Reverse(gate.prefix.len()));
+    Ok(Listener { name: section.name.clone(), socket, tls, gates: gates.into() })
+}
+
+fn gate(api: &config::Api, config: &Config) -> anyhow::Result<Gate> {
+    let trust = api.upstream.tls.as_ref().map(|tls| tls.ca.path().to_owned());
+    let identity = api.upstream.tls.as_ref().and_then(|tls| tls.identity.as_ref());
+    let identity = identity.map(|(cert, key)| tls::Identity {
+        cert: cert.path().to_owned(),
+        key: key.path().to_owned(),
+    });
+    let client = tls::client(trust.as_ref(), identity.as_ref())?;
+    let limits = UpstreamLimits {
+        connect: config.timeouts.connect,
+        answer: config.timeouts.upstream,
+        head_bytes: config.limits.head_bytes,
+    };
+    Ok(Gate {
+        name: api.name.clone(),
+        prefix: api.path_prefix.trim_end_matches('/').to_owned(),
+        upstream: Upstream::new(api.upstream.url.clone(), client, limits),
+    })
+}
+
+type Background = Vec<JoinHandle<()>>;
+
+async fn bind_ops(
+    config: &Config,
+    sidecar: &Arc<Sidecar>,
+    readiness: &Arc<Readiness>,
+) -> anyhow::Result<(Option<SocketAddr>, Background)> {
+    let mut background = Background::new();
+    let mut bound = None;
+    if let Some(address) = config.ops {
+        let listener = TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address} (admin.ops)"))?;
+        bound = Some(listener.local_addr()?);
+        background.push(tokio::spawn(ops::serve(listener, sidecar.clone(), readiness.clone())));
+    }
+    if let Some(path) = &config.admin_socket {
+        let listener = ops::bind_unix(path, 0o600)
+            .with_context(|| format!("cannot listen on {} (admin.socket)", path.display()))?;
+        let task = ops::serve_unix(listener, sidecar.clone(), readiness.clone());
+        background.push(tokio::spawn(task));
+    }
+    Ok((bound, background))
+}
+
+impl Running {
+    /// The listeners by name, with the address each is bound to; a Unix listener has none.
+    pub fn addresses(&self) -> &[(String, Option<SocketAddr>)] {
+        &self.addresses
+    }
+
+    /// The address of the ops endpoints.
+    pub fn ops_address(&self) -> Option<SocketAddr> {
+        self.ops
+    }
+
+    /// Reads the policy again. If anything is wrong with it, the old one stays in force.
+    pub async fn reload(&self) {
+        let milestone = match self.replace_policy().await {
+            Ok(()) => {
+                tracing::info!("the policy was reloaded");
+                Milestone::Reloaded
+            }
+            Err(error) => {
+                tracing::error!(error = %format!("{error:#}"), "the policy was not reloaded");
+                Milestone::ReloadRefused
+            }
+        };
+        let digest = self.sidecar.revision.load().policy.digest();
+        let reloaded = milestone == Milestone::Reloaded;
+        match reloaded {
+            true => self.sidecar.metrics.policy_in_force(digest),
+            false => self.sidecar.metrics.policy_refused(),
+        }
+        self.sidecar.audit.note(Notice { milestone, policy: digest });
+    }
+
+    async fn replace_policy(&self) -> anyhow::Result<()> {
+        let config = self.config.clone();
+        let revision = tokio::task::spawn_blocking(move || load_policy(&config)).await??;
+        let (keys, params) = (self.sidecar.keys.clone(), class_params(&revision.policy));
+        // Classes are on record before the first value is sealed under them.
+        tokio::task::spawn_blocking(move || keys.register(&params)).await??;
+        self.sidecar.revision.store(Arc::new(revision));
+        Ok(())
+    }
+
+    /// Drains and stops.
+    pub async fn stop(mut self) {
+        self.readiness.draining.store(true, Ordering::Release);
+        let _ = self.stop.send(true);
+        while self.listeners.join_next().await.is_some() {}
+        for task in &self.background {
+            task.abort();
+        }
+        let policy = self.sidecar.revision.load().policy.digest();
+        let notice = Notice { milestone: Milestone::Stopped, policy };
+        if self.sidecar.audit.record(notice).await.is_err() {
+            tracing::error!("the audit log could not be closed in order");
+        }
+        self.sidecar.audit.close();
+        tracing::info!("stopped");
+    }
+}
+
+/// Asks the key store for newer entries, for ever.
+async fn follow_keys(sidecar: Arc<Sidecar>, readiness: Arc<Readiness>) {
+    loop {
+        tokio::time::sleep(KEY_POLL).await;
+        let keys = sidecar.keys.clone();
+        let outcome = tokio::task::spawn_blocking(move || keys.refresh()).await;
+        let stale = !matches!(outcome, Ok(Ok(_)));
+        if stale != readiness.keys_stale.swap(stale, Ordering::AcqRel) {
+            match stale {
+                true => tracing::error!("the key store cannot be read"),
+                false => tracing::info!("the key store can be read again"),
+            }
+        }
+        if let Ok(Ok(true)) = outcome {
+            let epoch = sidecar.keys.snapshot().epoch();
+            sidecar.metrics.key_epoch(epoch);
+            tracing::info!(epoch, "newer keys are in use");
+        }
+    }
+}
+
+/// JSON lines on standard error. Other crates are held to warnings whatever the level: at lower
+/// levels some of them print header fields.
+pub fn log_to_stderr(level: LevelFilter) {
+    let filter =
+        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("labseal", level);
+    let layer = tracing_subscriber::fmt::layer().json().with_writer(io::stderr).with_filter(filter);
+    // A second call finds the first subscriber in place, which is as good.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(layer));
+}

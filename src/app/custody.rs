@@ -1,0 +1,69 @@
+//! From the section `keys:` of the configuration to keys: the store's address, the provider, and
+//! where its passphrase comes from.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context as _, bail};
+
+use crate::{
+    base::{clock::Clock, secret::Plaintext},
+    config::{Config, ProviderSection, SecretRef, keys::StoreSection},
+    keys::{
+        Keys, StoreAddress,
+        file::{FileProvider, Passphrase},
+        provider::{Provider, Settings},
+    },
+};
+
+/// How often a passphrase that is not configured is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// Once: a wrong one is noticed.
+    Once,
+    /// Twice: a new one that was mistyped would be noticed too late.
+    Twice,
+}
+
+/// Opens the keys of a configuration. May ask for the passphrase, if none is configured.
+pub fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Keys> {
+    let provider = provider(config, Asking::Once)?;
+    Ok(Keys::open(&store_address(config), provider.as_ref(), &config.tenant, clock)?)
+}
+
+/// Where the key log is.
+pub fn store_address(config: &Config) -> StoreAddress {
+    match &config.keys.store {
+        StoreSection::Sqlite(path) => StoreAddress::Sqlite(path.clone()),
+    }
+}
+
+/// What keeps the root key.
+pub fn provider(config: &Config, asking: Asking) -> anyhow::Result<Box<dyn Provider>> {
+    match &config.keys.provider {
+        ProviderSection::File { path, passphrase } => {
+            let path = path.path().to_owned();
+            let passphrase = match passphrase {
+                Some(SecretRef::Env(name)) => Passphrase::Env(name.clone()),
+                Some(SecretRef::File(file)) => Passphrase::File(file.path().to_owned()),
+                None => Passphrase::Given(ask(&path, asking)?),
+            };
+            Ok(Box::new(FileProvider::new(Settings { path, passphrase })))
+        }
+    }
+}
+
+fn ask(path: &Path, asking: Asking) -> anyhow::Result<Plaintext> {
+    let prompt = |words: &str| {
+        let typed = rpassword::prompt_password(format!("{words} {}: ", path.display()));
+        let typed = typed.context(
+            "no passphrase is configured and there is no terminal to ask on; set \
+             keys.provider.passphrase to \"file:PATH\" or \"env:NAME\"",
+        )?;
+        anyhow::Ok(Plaintext::new(typed.into_bytes()))
+    };
+    let first = prompt("Passphrase for")?;
+    if asking == Asking::Twice && !first.is(&prompt("Again, passphrase for")?) {
+        bail!("the two passphrases differ; nothing was created");
+    }
+    Ok(first)
+}

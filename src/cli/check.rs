@@ -1,0 +1,158 @@
+//! `labseal check`: every problem of both files, and what the database will tell.
+//!
+//! [`examine`] is the whole of it; printing is apart, so that `run` and tests ask the same question.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    app,
+    config::Config,
+    policy::{Diagnostic, Policy, Severity, leakage::Leak},
+};
+
+/// Check configuration and policy, and say what would leak
+///
+/// Exits with 0 if labseal can run with these files, warnings included, with 1 if it cannot, and
+/// with 2 on wrong usage.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Say what stored values tell whoever holds the database, class by class
+    #[arg(long)]
+    leakage: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be said of both files.
+#[derive(Debug)]
+pub struct Findings {
+    /// Every problem and warning.
+    pub diagnostics: Vec<Diagnostic>,
+    /// The policy, if it can be read by itself.
+    pub policy: Option<Policy>,
+}
+
+impl Findings {
+    /// Whether labseal can run with these files.
+    pub fn is_usable(&self) -> bool {
+        self.diagnostics.iter().all(|one| one.severity == Severity::Warning)
+    }
+}
+
+/// Reads both files, each by itself and against the other, and builds the dialects.
+pub fn examine(config: &Path) -> Findings {
+    let config = match Config::load(config) {
+        Ok(config) => config,
+        Err(diagnostics) => return Findings { diagnostics, policy: None },
+    };
+    let mut diagnostics = config.warnings().to_vec();
+    diagnostics.extend(config.absent());
+    let policy = match Policy::load(config.policy.path()) {
+        Ok((policy, warnings)) => {
+            diagnostics.extend(warnings);
+            diagnostics.extend(config.compare(&policy));
+            diagnostics.extend(app::build_dialects(&policy).err().unwrap_or_default());
+            Some(policy)
+        }
+        Err(problems) => {
+            diagnostics.extend(problems);
+            None
+        }
+    };
+    Findings { diagnostics, policy }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let findings = examine(&args.config);
+    let leaks = match &findings.policy {
+        Some(policy) if args.leakage => policy.leakage(),
+        Some(_) | None => Vec::new(),
+    };
+    if args.json {
+        let diagnostics: Vec<_> = findings.diagnostics.iter().map(diagnostic_json).collect();
+        let leakage: Vec<_> = leaks.iter().map(leak_json).collect();
+        let mut object = json!({"usable": findings.is_usable(), "diagnostics": diagnostics});
+        if args.leakage {
+            object["leakage"] = Value::Array(leakage);
+        }
+        anstream::println!("{object}");
+    } else {
+        print(&findings.diagnostics);
+        leaks.iter().for_each(print_leak);
+        let warnings = findings.diagnostics.len();
+        match (findings.is_usable(), warnings) {
+            (true, 0) => anstream::println!("both files can be used"),
+            (true, 1) => anstream::println!("both files can be used, with 1 warning"),
+            (true, _) => anstream::println!("both files can be used, with {warnings} warnings"),
+            (false, _) => anstream::println!("labseal cannot run with these files"),
+        }
+    }
+    Ok(if findings.is_usable() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints the problems that keep another command from running, and gives its exit code.
+pub fn report(problems: &[Diagnostic]) -> anyhow::Result<ExitCode> {
+    for problem in problems {
+        anstream::eprintln!("{}", spelled(problem));
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn print(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        anstream::println!("{}", spelled(diagnostic));
+    }
+}
+
+/// As [`Diagnostic`] spells itself, with colour for the word; `anstream` takes it out where the
+/// output is not a terminal.
+fn spelled(diagnostic: &Diagnostic) -> String {
+    let Diagnostic { file, line, column, severity, message, remedy } = diagnostic;
+    let colour = match severity {
+        Severity::Error => anstyle::AnsiColor::Red,
+        Severity::Warning => anstyle::AnsiColor::Yellow,
+    };
+    let style = colour.on_default().bold();
+    let (file, word) = (file.display(), severity.as_str());
+    format!("{file}:{line}:{column}: {style}{word}{style:#}: {message}\n  {remedy}")
+}
+
+fn print_leak(leak: &Leak) {
+    let bold = anstyle::Style::new().bold();
+    let (class, mode) = (&leak.class, leak.mode.as_str());
+    anstream::println!("{bold}{class}{bold:#} ({mode}): {}", leak.fields.join(", "));
+    for told in &leak.tells {
+        anstream::println!("  tells {told}");
+    }
+}
+
+fn diagnostic_json(diagnostic: &Diagnostic) -> Value {
+    let Diagnostic { file, line, column, severity, message, remedy } = diagnostic;
+    json!({
+        "file": file.display().to_string(),
+        "line": line,
+        "column": column,
+        "severity": severity.as_str(),
+        "message": message,
+        "remedy": remedy,
+    })
+}
+
+fn leak_json(leak: &Leak) -> Value {
+    json!({
+        "class": leak.class,
+        "mode": leak.mode.as_str(),
+        "fields": leak.fields,
+        "tells": leak.tells,
+    })
+}

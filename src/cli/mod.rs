@@ -1,0 +1,83 @@
+//! The command line: clap definitions and one file per command family.
+//!
+//! Exit codes are the same everywhere: 0 done, 1 a problem in files or state, 2 wrong usage.
+
+pub mod audit;
+pub mod check;
+pub mod demo;
+pub mod init;
+pub mod inspect;
+pub mod keys;
+pub mod man;
+pub mod run;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+/// Transparent encryption sidecar for the HTTP API of a database.
+///
+/// labseal stands between an unmodified application and its database API. It seals sensitive fields
+/// on the way in, opens them on the way out for callers who may see them, and masks or withholds
+/// them for callers who may not. The database holds envelopes only.
+#[derive(Debug, Parser)]
+#[command(name = "labseal", version, max_term_width = 100, after_help = FIRST_STEPS)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const FIRST_STEPS: &str = "\
+First steps:
+  labseal demo                         see it work, with nothing but this binary
+  labseal check --config labseal.yaml  find problems in your files
+  labseal init --config labseal.yaml   create the key store and the root key, once
+  labseal run --config labseal.yaml    serve";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Verify or show the audit log
+    Audit(audit::Args),
+    /// Check configuration and policy, and say what would leak
+    Check(check::Args),
+    /// Print a completion script for a shell
+    Completions(man::CompletionsArgs),
+    /// Create the key store and the root key
+    Init(init::Args),
+    /// Say what an envelope tells about itself; never opens it
+    Inspect(inspect::Args),
+    /// List and rotate keys
+    Keys(keys::Args),
+    /// Write manual pages
+    Man(man::ManArgs),
+    /// Serve
+    Run(run::Args),
+}
+
+/// Parses the command line and runs the command.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Audit(args) => audit::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Completions(args) => man::completions(args, &mut Cli::command()),
+        Command::Init(args) => init::run(args),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Keys(args) => keys::run(args),
+        Command::Man(args) => man::run(args, Cli::command()),
+        Command::Run(args) => run::run(args),
+    };
+    outcome.unwrap_or_else(|error| {
+        anstream::eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,73 @@
+//! `labseal run`: serves until it is told to stop.
+//!
+//! SIGHUP reloads the policy, all or nothing. SIGTERM and SIGINT drain: readiness turns off, nothing
+//! new is accepted, exchanges in flight are finished. A second one ends the process at once.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+use crate::{
+    app::{self, App},
+    config::{Config, LogLevel},
+};
+
+/// Serve.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// How much to log to standard error, as JSON lines, whatever log.level says: error, warn, info,
+    /// debug, trace or off
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LevelFilter>,
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let config = match Config::load(&args.config) {
+        Ok(config) => config,
+        Err(problems) => return super::check::report(&problems),
+    };
+    app::log_to_stderr(args.log_level.unwrap_or_else(|| level(config.log)));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(serve(config))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn level(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Trace => LevelFilter::TRACE,
+        LogLevel::Warn => LevelFilter::WARN,
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let running = App::start(config).await?;
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => running.reload().await,
+            () = either(&mut terminate, &mut interrupt) => break,
+        }
+    }
+    tokio::select! {
+        () = running.stop() => {}
+        () = either(&mut terminate, &mut interrupt) => tracing::warn!("stopped without draining"),
+    }
+    Ok(())
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}

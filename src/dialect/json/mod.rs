@@ -1,0 +1,320 @@
+//! Plain JSON APIs, described by routes: `METHOD /path/{parameter}` with protected path and query
+//! parameters and places in bodies.
+//!
+//! The dialect knows nothing of the API but what the policy says, so it follows a path only where
+//! every server would read it the same way: [`route`] compares both what stands there and what a
+//! server that normalises more could make of it. `docs/json.md` has examples.
+
+mod path;
+mod route;
+
+use std::ops::Range;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::json;
+
+use self::route::{Path, Route};
+use super::{
+    Dialect, Echo, ErrorBody, Head, Readdressed, SurfaceError,
+    text::{self, Decoded},
+};
+use crate::{
+    base::{
+        ident::{EntityName, FieldName, RequestId},
+        refusal::{Code, Refusal},
+        secret::Plaintext,
+    },
+    model::{
+        BodyForm, Filter, Node, Operation, Replacement, Surface, Target, Test, Use, UseKind, Verb,
+    },
+};
+
+/// RFC 3986 unreserved characters stay as they are.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The dialect, for one API.
+#[derive(Debug)]
+struct Json {
+    routes: Vec<Route>,
+}
+
+/// Makes the dialect for what the policy declares of an API.
+pub fn build(surface: &Surface) -> Result<Box<dyn Dialect>, Vec<SurfaceError>> {
+    let mut errors: Vec<_> = surface
+        .entities
+        .iter()
+        .map(|entity| SurfaceError {
+            at: entity.name.to_string(),
+            problem: "this dialect has no entities; declare it under routes:".to_owned(),
+        })
+        .collect();
+    let mut routes = Vec::new();
+    for declared in &surface.routes {
+        if routes.iter().any(|known: &Route| known.name == declared.pattern) {
+            let problem = "it is declared twice".to_owned();
+            errors.push(SurfaceError { at: declared.pattern.to_string(), problem });
+        }
+        match Route::new(declared) {
+            Ok(route) => routes.push(route),
+            Err(found) => errors.extend(found),
+        }
+    }
+    if errors.is_empty() { Ok(Box::new(Json { routes })) } else { Err(errors) }
+}
+
+/// A request head, understood.
+struct Reading {
+    operation: Operation,
+    /// Aligned with the operation's uses: where the value stands, if it can be replaced.
+    sites: Vec<Option<Range<usize>>>,
+}
+
+impl Dialect for Json {
+    fn classify(&self, head: Head<'_>) -> Result<Operation, Refusal> {
+        Ok(self.read(head)?.operation)
+    }
+
+    fn readdress(
+        &self,
+        head: Head<'_>,
+        replacements: &[Option<Replacement>],
+    ) -> Result<Readdressed, Refusal> {
+        let sites = self.read(head)?.sites;
+        if sites.len() != replacements.len() {
+            return Err(Code::Internal.into());
+        }
+        let mut edits = Vec::new();
+        let mut echoes = Vec::new();
+        for (site, replacement) in sites.into_iter().zip(replacements) {
+            let Some(replacement) = replacement else { continue };
+            let site = site.ok_or(Code::Internal)?;
+            let written = utf8_percent_encode(text_for(replacement)?, RESERVED).to_string();
+            let original = head.target.get(site.clone()).unwrap_or_default();
+            echoes.push(Echo { written: written.clone(), original: Plaintext::from(original) });
+            edits.push((site, written));
+        }
+        let target = text::splice(head.target, &edits).ok_or(Code::Internal)?;
+        Ok(Readdressed { target, echoes })
+    }
+
+    fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {
+        // RFC 9457, with members of our own.
+        let body = json!({
+            "type": "about:blank",
+            "title": refusal.code.title(),
+            "status": refusal.code.status(),
+            "detail": refusal.details(),
+            "code": refusal.code.number(),
+            "hint": refusal.hint(),
+            "request_id": request.to_string(),
+        });
+        ErrorBody { content_type: "application/problem+json", body: body.to_string().into_bytes() }
+    }
+}
+
+/// The one text that stands for the one literal of a parameter.
+fn text_for(replacement: &Replacement) -> Result<&str, Refusal> {
+    let several = || Refusal::new(Code::UnsupportedOperator).by("parameter");
+    match replacement {
+        Replacement::Exact(texts) => match texts.as_slice() {
+            [texts] => match texts.as_slice() {
+                [text] => Ok(text),
+                _ => Err(several()),
+            },
+            _ => Err(Code::Internal.into()),
+        },
+        Replacement::Ranges(ranges) => match ranges.as_slice() {
+            [ranges] => match ranges.as_slice() {
+                [(low, _)] => Ok(low),
+                _ => Err(several()),
+            },
+            _ => Err(Code::Internal.into()),
+        },
+    }
+}
+
+impl Json {
+    fn read(&self, head: Head<'_>) -> Result<Reading, Refusal> {
+        let path = Path::new(head.target).ok_or(Code::MalformedTarget)?;
+        let method = head.method.as_str();
+        let served = self.routes.iter().find(|r| r.serves(method) && r.matches(&path));
+        let matched = served.or_else(|| self.routes.iter().find(|route| route.matches(&path)));
+        let could = self.routes.iter().any(|r| r.is_protected() && r.could_match(&path));
+        let protected = matched.is_some_and(Route::is_protected);
+        if (path.is_ambiguous && (could || protected)) || (could && matched.is_none()) {
+            return Err(Refusal::new(Code::MalformedTarget).by("path"));
+        }
+        let mut reading = Reading {
+            operation: Operation {
+                verb: Verb::Read,
+                target: Target::Service,
+                uses: Vec::new(),
+                body: BodyForm::Opaque,
+                answer: Node::default(),
+            },
+            sites: Vec::new(),
+        };
+        // A route of another method that has this path protects the same values in it.
+        if let Some(route) = matched {
+            self.uses_of(route, &path, head.target, &mut reading)?;
+        }
+        let operation = &mut reading.operation;
+        match (served, method) {
+            (Some(route), _) => {
+                operation.verb = route.verb;
+                operation.target = Target::Entity(route.name.clone());
+                operation.answer = route.body.clone();
+                let has_body = matches!(route.verb, Verb::Create | Verb::Replace | Verb::Update);
+                if has_body && !route.body.is_empty() {
+                    operation.body = BodyForm::Records(route.body.clone());
+                }
+            }
+            (None, "OPTIONS") => operation.verb = Verb::Describe,
+            (None, "GET" | "HEAD") => {
+                operation.target = Target::Undeclared(EntityName::new("GET (undeclared)"));
+                self.undeclared_uses(head.target, &mut reading)?;
+            }
+            (None, _) => {
+                (operation.verb, operation.target) = undeclared_write(method);
+            }
+        }
+        Ok(reading)
+    }
+
+    /// The protected parameters of a route.
+    fn uses_of(
+        &self,
+        route: &Route,
+        path: &Path,
+        target: &str,
+        reading: &mut Reading,
+    ) -> Result<(), Refusal> {
+        let malformed = || Refusal::new(Code::MalformedTarget).by("parameter");
+        for (name, range, text) in route.parameters(path) {
+            reading.push(
+                Some(&route.name),
+                format!("path:{name}"),
+                equal(text),
+                Some(range.clone()),
+            );
+        }
+        for parameter in parameters(target)? {
+            let name = parameter.name.text();
+            let own = route.query.iter().find(|protected| *protected == name);
+            // Servers differ about case, brackets and semicolons in names.
+            let could = |name: &str| {
+                let name = name.split(['[', '.']).next().unwrap_or_default().trim().to_lowercase();
+                route.query.iter().any(|protected| protected.to_lowercase() == name)
+            };
+            let raw = target.get(parameter.whole.clone()).unwrap_or_default();
+            let hidden = raw.contains(';')
+                && (own.is_some()
+                    || raw.split(';').any(|part| {
+                        let name = part.split('=').next().unwrap_or_default();
+                        Decoded::of_query(name, 0..name.len()).is_none_or(|n| could(n.text()))
+                    }));
+            match (own, &parameter.value) {
+                _ if hidden => return Err(malformed()),
+                (Some(name), Some((range, text))) => {
+                    let column = format!("query:{name}");
+                    reading.push(Some(&route.name), column, equal(text), Some(range.clone()));
+                }
+                (None, Some(_)) if could(name) => return Err(malformed()),
+                (Some(_) | None, _) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Every query parameter of a request that no route describes. One that has the name of a
+    /// protected place goes by the name of that place, so that the policy knows it.
+    fn undeclared_uses(&self, target: &str, reading: &mut Reading) -> Result<(), Refusal> {
+        let protected: Vec<_> = self.routes.iter().flat_map(|route| &route.fields).collect();
+        for parameter in parameters(target)? {
+            let raw = target.get(parameter.whole).unwrap_or_default();
+            for part in raw.split(';') {
+                let name = part.split('=').next().unwrap_or_default();
+                let name = Decoded::of_query(name, 0..name.len()).ok_or(Code::MalformedTarget)?;
+                let bare = name.text().split(['[', '.']).next().unwrap_or_default();
+                if bare.is_empty() {
+                    continue;
+                }
+                let known = protected.iter().find(|field| {
+                    last_name(field.as_str()).to_lowercase() == bare.trim().to_lowercase()
+                });
+                let column = match known {
+                    Some(field) => field.to_string(),
+                    None => format!("query:{}", name.text()),
+                };
+                reading.push(None, column, Test::Other, None);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Reading {
+    fn push(
+        &mut self,
+        entity: Option<&EntityName>,
+        column: String,
+        test: Test,
+        site: Option<Range<usize>>,
+    ) {
+        let kind = UseKind::Filter(Filter { operator: "parameter", test });
+        let column = FieldName::new(column);
+        self.operation.uses.push(Use { entity: entity.cloned(), column, kind });
+        self.sites.push(site);
+    }
+}
+
+fn equal(text: &Decoded) -> Test {
+    Test::Equal(Plaintext::from(text.text()))
+}
+
+/// The name at the end of a field: of `path:mrn`, `query:mrn` and `$.items[*].mrn`, `mrn`.
+fn last_name(field: &str) -> &str {
+    match field.strip_prefix("path:").or_else(|| field.strip_prefix("query:")) {
+        Some(name) => name,
+        None => field
+            .trim_end_matches("[*]")
+            .rsplit(['.', '['])
+            .next()
+            .unwrap_or_default()
+            .trim_matches(['\'', '"', ']']),
+    }
+}
+
+fn undeclared_write(method: &str) -> (Verb, Target) {
+    let (verb, name) = match method {
+        "DELETE" => (Verb::Delete, "DELETE (undeclared)"),
+        "PATCH" => (Verb::Update, "PATCH (undeclared)"),
+        "POST" => (Verb::Create, "POST (undeclared)"),
+        "PUT" => (Verb::Replace, "PUT (undeclared)"),
+        _ => (Verb::Call, "other method (undeclared)"),
+    };
+    (verb, Target::Undeclared(EntityName::new(name)))
+}
+
+struct Parameter {
+    whole: Range<usize>,
+    name: Decoded,
+    value: Option<(Range<usize>, Decoded)>,
+}
+
+fn parameters(target: &str) -> Result<Vec<Parameter>, Refusal> {
+    let (_, Some(query)) = text::split(target) else { return Ok(Vec::new()) };
+    let decode = |range| Decoded::of_query(target, range).ok_or(Code::MalformedTarget);
+    let mut found = Vec::new();
+    for whole in text::pieces(target, query, '&') {
+        let piece = target.get(whole.clone()).unwrap_or_default();
+        let sign = piece.find('=').map(|sign| whole.start + sign);
+        let name = decode(whole.start..sign.unwrap_or(whole.end))?;
+        let value = match sign.map(|sign| sign + 1..whole.end) {
+            Some(range) => Some((range.clone(), decode(range)?)),
+            None => None,
+        };
+        found.push(Parameter { whole, name, value });
+    }
+    Ok(found)
+}

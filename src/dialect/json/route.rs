@@ -1,0 +1,254 @@
+//! Routes: `METHOD /path/{parameter}`, the places protected on them, and which one a path means.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use super::path::{self, Step};
+use crate::{
+    base::ident::{EntityName, FieldName},
+    dialect::{
+        SurfaceError,
+        text::{self, Decoded},
+    },
+    model::{FieldRef, Node, RouteDecl, Verb},
+};
+
+/// A route that can be matched.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) name: EntityName,
+    pub(super) method: String,
+    pub(super) verb: Verb,
+    segments: Vec<Segment>,
+    /// Protected query parameters.
+    pub(super) query: BTreeSet<String>,
+    /// The bodies of request and answer.
+    pub(super) body: Node<FieldRef>,
+    /// Every protected field of the route.
+    pub(super) fields: Vec<FieldName>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    Parameter { name: String, protected: bool },
+}
+
+impl Route {
+    /// Checks and compiles a declared route.
+    pub(super) fn new(declared: &RouteDecl) -> Result<Self, Vec<SurfaceError>> {
+        let mut errors = Vec::new();
+        let at = declared.pattern.as_str();
+        let mut wrong = |at: &str, problem: String| {
+            errors.push(SurfaceError { at: at.to_owned(), problem });
+        };
+        let (method, pattern) = at.split_once(' ').unwrap_or((at, ""));
+        let verb = verb(method);
+        if verb.is_none() {
+            wrong(
+                at,
+                "start it with one of GET, HEAD, POST, PUT, PATCH, DELETE and a space".into(),
+            );
+        }
+        if !pattern.starts_with('/') || pattern.contains(['?', '#', ' ', '%']) {
+            wrong(at, "the path starts with / and stands there decoded, without a query".into());
+        }
+        let segments: Vec<_> = pattern
+            .trim_start_matches('/')
+            .split('/')
+            .map(|part| match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+                Some(name) => Segment::Parameter {
+                    name: name.to_owned(),
+                    protected: declared.path.iter().any(|protected| protected == name),
+                },
+                None => Segment::Literal(part.to_owned()),
+            })
+            .collect();
+        let mut seen = BTreeSet::new();
+        for segment in &segments {
+            match segment {
+                Segment::Literal(text) if text.contains(['{', '}']) => {
+                    wrong(at, "a parameter is a whole segment: /{name}/".into());
+                }
+                Segment::Parameter { name, .. }
+                    if name.is_empty() || !seen.insert(name.clone()) =>
+                {
+                    wrong(at, "each parameter has a name of its own".into());
+                }
+                Segment::Literal(_) | Segment::Parameter { .. } => {}
+            }
+        }
+        for name in declared.path.iter().filter(|name| !seen.contains(*name)) {
+            wrong(at, format!("path: names {name}, which is not in the pattern"));
+        }
+        let mut body = Node::default();
+        for field in &declared.fields {
+            let place = FieldRef { entity: declared.pattern.clone(), field: field.clone() };
+            let placed = path::parse(field.as_str())
+                .map_err(|error| error.to_string())
+                .and_then(|steps| insert(&mut body, &steps, place));
+            if let Err(problem) = placed {
+                wrong(&format!("{at} {field}"), problem);
+            }
+        }
+        settle_records(&mut body);
+        let Some(verb) = verb.filter(|_| errors.is_empty()) else { return Err(errors) };
+        let parameters = declared.path.iter().map(|name| format!("path:{name}"));
+        let query = declared.query.iter().map(|name| format!("query:{name}"));
+        let named = parameters.chain(query).map(FieldName::new);
+        Ok(Self {
+            name: declared.pattern.clone(),
+            method: method.to_owned(),
+            verb,
+            segments,
+            query: declared.query.iter().cloned().collect(),
+            body,
+            fields: named.chain(declared.fields.iter().cloned()).collect(),
+        })
+    }
+
+    /// Whether a request of this method may be for this route.
+    pub(super) fn serves(&self, method: &str) -> bool {
+        self.method == method || (method == "HEAD" && self.method == "GET")
+    }
+
+    /// Whether anything of the route is protected.
+    pub(super) fn is_protected(&self) -> bool {
+        !self.fields.is_empty()
+    }
+
+    /// Whether the decoded segments are this route's, letter by letter.
+    pub(super) fn matches(&self, path: &Path) -> bool {
+        self.segments.len() == path.segments.len()
+            && self.segments.iter().zip(&path.segments).all(|(own, (_, text))| match own {
+                Segment::Literal(literal) => literal == text.text(),
+                Segment::Parameter { .. } => !text.text().is_empty(),
+            })
+    }
+
+    /// Whether a server that normalises more than we do could take the path for this route.
+    pub(super) fn could_match(&self, path: &Path) -> bool {
+        let own: Vec<_> = self
+            .segments
+            .iter()
+            .filter(|own| !matches!(own, Segment::Literal(text) if text.is_empty()))
+            .collect();
+        own.len() == path.normal.len()
+            && own.iter().zip(&path.normal).all(|(own, text)| match own {
+                Segment::Literal(literal) => literal.to_lowercase() == text.to_lowercase(),
+                Segment::Parameter { .. } => true,
+            })
+    }
+
+    /// The protected parameters in a path that matches: name, and where the value stands.
+    pub(super) fn parameters<'p>(
+        &self,
+        path: &'p Path,
+    ) -> impl Iterator<Item = (&str, &'p Range<usize>, &'p Decoded)> {
+        self.segments.iter().zip(&path.segments).filter_map(|(own, (range, text))| match own {
+            Segment::Parameter { name, protected: true } => Some((name.as_str(), range, text)),
+            Segment::Literal(_) | Segment::Parameter { .. } => None,
+        })
+    }
+}
+
+/// What a method does to what it is sent to.
+fn verb(method: &str) -> Option<Verb> {
+    match method {
+        "GET" | "HEAD" => Some(Verb::Read),
+        "POST" => Some(Verb::Create),
+        "PUT" => Some(Verb::Replace),
+        "PATCH" => Some(Verb::Update),
+        "DELETE" => Some(Verb::Delete),
+        _ => None,
+    }
+}
+
+/// Puts a field into the tree.
+fn insert(root: &mut Node<FieldRef>, steps: &[Step], field: FieldRef) -> Result<(), String> {
+    let mut node = root;
+    // The object that holds the field, within its innermost collection: the record.
+    let collection = steps.iter().rposition(|step| *step == Step::Elements).map_or(0, |at| at + 1);
+    for (at, step) in steps.iter().enumerate() {
+        if node.field.is_some() {
+            return Err("it lies within another field of this route".into());
+        }
+        node.record |= at == collection;
+        node = match step {
+            Step::Elements => node.elements.get_or_insert_with(Box::default),
+            Step::Member(name) => node.members.entry(name.clone()).or_default(),
+        };
+    }
+    if !node.is_empty() {
+        return Err("it is, or holds, another field of this route".into());
+    }
+    node.field = Some(field);
+    Ok(())
+}
+
+/// Records do not nest: where a collection lies within an object that holds fields too, its elements
+/// are the records, so that a long list never has to be held whole.
+fn settle_records(node: &mut Node<FieldRef>) -> bool {
+    let mut inner = false;
+    for child in node.members.values_mut() {
+        inner |= settle_records(child);
+    }
+    if let Some(element) = &mut node.elements {
+        inner |= settle_records(element);
+    }
+    node.record &= !inner;
+    node.record || inner
+}
+
+/// The path of a target.
+pub(super) struct Path {
+    segments: Vec<(Range<usize>, Decoded)>,
+    /// What is left when everything is done that some server does: decoding again, resolving dots,
+    /// dropping empty segments and matrix parameters, taking backslashes for slashes.
+    normal: Vec<String>,
+    /// Whether servers may differ about the segments.
+    pub(super) is_ambiguous: bool,
+}
+
+impl Path {
+    /// Reads the path. `None` if it cannot be decoded.
+    pub(super) fn new(target: &str) -> Option<Self> {
+        let (path, _) = text::split(target);
+        if !target.starts_with('/') {
+            return None;
+        }
+        let mut segments = Vec::new();
+        for range in text::pieces(target, 1..path.end, '/') {
+            segments.push((range.clone(), Decoded::of_segment(target, range)?));
+        }
+        let mut normal: Vec<String> = Vec::new();
+        let mut is_ambiguous = false;
+        let last = segments.len().saturating_sub(1);
+        for (at, (range, text)) in segments.iter().enumerate() {
+            let raw = target.get(range.clone()).unwrap_or_default();
+            let full = decode_fully(raw.split(';').next().unwrap_or_default());
+            is_ambiguous |= raw.contains(';')
+                || full.contains(['/', '\\', '\0'])
+                || matches!(full.as_str(), "." | "..")
+                || (text.text().is_empty() && at != last);
+            for part in full.split(['/', '\\']) {
+                match part {
+                    "" | "." => {}
+                    ".." => drop(normal.pop()),
+                    part => normal.push(part.to_owned()),
+                }
+            }
+        }
+        Some(Self { segments, normal, is_ambiguous })
+    }
+}
+
+fn decode_fully(raw: &str) -> String {
+    let mut text = raw.to_owned();
+    for _ in 0..3 {
+        match Decoded::of_segment(&text, 0..text.len()) {
+            Some(decoded) if decoded.text() != text => text = decoded.text().to_owned(),
+            _ => break,
+        }
+    }
+    text
+}

@@ -1,0 +1,121 @@
+//! What the policy declares, ready to be looked up by schema and table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    base::ident::{EntityName, FieldName},
+    dialect::SurfaceError,
+    model::{FieldRef, Node, Surface},
+};
+
+/// A declared entity.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entity {
+    pub(super) name: EntityName,
+    /// Its protected columns.
+    pub(super) columns: BTreeSet<String>,
+}
+
+impl Entity {
+    /// The column as a declared field, if it is one.
+    pub(super) fn field(&self, column: &str) -> Option<FieldRef> {
+        self.columns
+            .contains(column)
+            .then(|| FieldRef { entity: self.name.clone(), field: FieldName::new(column) })
+    }
+
+    /// Members of a record with every protected column under its own name.
+    pub(super) fn members(&self) -> BTreeMap<String, Node<FieldRef>> {
+        let leaf = |column: &String| Some((column.clone(), Node::leaf(self.field(column)?)));
+        self.columns.iter().filter_map(leaf).collect()
+    }
+}
+
+/// Everything declared of one API.
+#[derive(Debug)]
+pub(super) struct Declared {
+    /// The first is the default.
+    schemas: Vec<String>,
+    entities: BTreeMap<(String, String), Entity>,
+    /// The names of all protected columns.
+    columns: BTreeSet<String>,
+}
+
+impl Declared {
+    /// Checks that every entity is a table of an exposed schema.
+    pub(super) fn new(surface: &Surface) -> Result<Self, Vec<SurfaceError>> {
+        let mut errors = Vec::new();
+        let mut wrong = |at: &str, problem: &str| {
+            errors.push(SurfaceError { at: at.to_owned(), problem: problem.to_owned() });
+        };
+        for route in &surface.routes {
+            wrong(route.pattern.as_str(), "this dialect has no routes; declare it under entities:");
+        }
+        for schema in surface.schemas.iter().filter(|s| s.is_empty() || s.contains('.')) {
+            wrong(schema, "a schema is a name without dots");
+        }
+        let mut entities = BTreeMap::new();
+        let mut schemas = surface.schemas.clone();
+        for entity in &surface.entities {
+            let name = entity.name.as_str();
+            let Some((schema, table)) = name
+                .split_once('.')
+                .filter(|(schema, table)| !schema.is_empty() && !table.is_empty())
+            else {
+                wrong(name, "write it as schema.table");
+                continue;
+            };
+            if surface.schemas.is_empty() && schemas.is_empty() {
+                schemas.push(schema.to_owned());
+            }
+            if !schemas.iter().any(|exposed| exposed == schema) {
+                wrong(
+                    name,
+                    "its schema is not listed under schemas:, where the first is the default",
+                );
+            }
+            let columns = entity.fields.iter().map(|field| field.as_str().to_owned()).collect();
+            let declared = Entity { name: entity.name.clone(), columns };
+            if entities.insert((schema.to_owned(), table.to_owned()), declared).is_some() {
+                wrong(name, "it is declared twice");
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        if schemas.is_empty() {
+            schemas.push("public".to_owned());
+        }
+        let columns = entities.values().flat_map(|e: &Entity| e.columns.iter().cloned()).collect();
+        Ok(Self { schemas, entities, columns })
+    }
+
+    /// The schema a request is about, or `None` if the policy knows nothing of it.
+    pub(super) fn schema<'a>(&'a self, profile: Option<&str>) -> Option<&'a str> {
+        match profile {
+            None => self.schemas.first().map(String::as_str),
+            Some(name) => self.schemas.iter().find(|schema| *schema == name).map(String::as_str),
+        }
+    }
+
+    /// A declared table.
+    pub(super) fn entity(&self, schema: &str, table: &str) -> Option<&Entity> {
+        self.entities.get(&(schema.to_owned(), table.to_owned()))
+    }
+
+    /// Whether some entity protects a column of this name.
+    pub(super) fn protects(&self, column: &str) -> bool {
+        self.columns.contains(column)
+    }
+
+    /// Whether a server that knows fewer letters than we do could read a protected column where we
+    /// read `name`, because it stops at the first one it does not know.
+    pub(super) fn could_be_cut_to_protected(&self, name: &str) -> bool {
+        !name.is_ascii()
+            && self.columns.iter().any(|column| {
+                name.strip_prefix(column.as_str())
+                    .and_then(|rest| rest.chars().next())
+                    .is_some_and(|next| !next.is_ascii())
+            })
+    }
+}

@@ -1,0 +1,236 @@
+//! Connections: accept, TLS, who is at the other end, and an orderly stop.
+//!
+//! The accept loop never waits for a peer: handshakes and reading happen in the connection's task.
+
+use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{HeaderMap, Version};
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto::Builder, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::{TcpListener, UnixListener},
+    sync::{Semaphore, watch},
+    time::timeout,
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    Sidecar,
+    exchange::exchange,
+    stream::{Abort, Stream},
+    upstream::Upstream,
+};
+use crate::{
+    auth::{Facts, PeerCertificate, UnixPeer},
+    base::ident::ApiName,
+};
+
+/// One API behind a listener.
+pub struct Gate {
+    /// Its name in the policy.
+    pub name: ApiName,
+    /// The part of the path before the API's first slash; empty for none.
+    pub prefix: String,
+    /// The way to it.
+    pub upstream: Upstream,
+}
+
+/// A listener that was bound.
+pub struct Listener {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The socket.
+    pub socket: Socket,
+    /// TLS, unless it is loopback or Unix.
+    pub tls: Option<TlsAcceptor>,
+    /// The APIs behind it, longest prefix first.
+    pub gates: Arc<[Gate]>,
+}
+
+/// What a listener listens on.
+pub enum Socket {
+    /// An address.
+    Tcp(TcpListener),
+    /// A path.
+    Unix(UnixListener),
+}
+
+impl Socket {
+    /// The address, of a TCP socket.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
+/// One connection, as far as exchanges need to know it.
+pub struct Door {
+    gates: Arc<[Gate]>,
+    certificate: Option<PeerCertificate>,
+    unix_peer: Option<UnixPeer>,
+    abort: Abort,
+}
+
+impl Door {
+    /// The API that serves `target`, and the target from that API's first slash on.
+    pub fn gate(&self, target: &str) -> Option<(&Gate, String)> {
+        self.gates.iter().find_map(|gate| {
+            let rest = target.strip_prefix(gate.prefix.as_str())?;
+            match rest.as_bytes().first() {
+                Some(b'/') => Some((gate, rest.to_owned())),
+                None | Some(b'?') => Some((gate, format!("/{rest}"))),
+                // `OPTIONS *` is for the server, which is the API without a prefix.
+                Some(b'*') if rest == "*" => Some((gate, rest.to_owned())),
+                Some(_) => None,
+            }
+        })
+    }
+
+    /// What is known of the caller.
+    pub fn facts<'a>(&'a self, headers: &'a HeaderMap) -> Facts<'a> {
+        Facts { headers, certificate: self.certificate.as_ref(), unix_peer: self.unix_peer }
+    }
+
+    /// How to break off an answer so that it does not look complete. HTTP/2 has its own reset.
+    pub fn abort(&self, version: Version) -> Option<Abort> {
+        (version < Version::HTTP_2).then(|| self.abort.clone())
+    }
+}
+
+/// Accepts on one listener until `stop` says so, then waits for what is in flight, up to the drain
+/// limit.
+pub async fn serve(listener: Listener, sidecar: Arc<Sidecar>, mut stop: watch::Receiver<bool>) {
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(sidecar.limits.connections));
+    let listener = Arc::new(listener);
+    loop {
+        let place = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            place = places.clone().acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => break,
+            accepted = accept(&listener.socket) => accepted,
+        };
+        let (stream, abort, unix_peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause_after(&error).await;
+                continue;
+            }
+        };
+        let door = Door { gates: listener.gates.clone(), certificate: None, unix_peer, abort };
+        let (listener, sidecar, watcher) = (listener.clone(), sidecar.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            let _place = place;
+            connection(&listener, sidecar, stream, door, watcher).await;
+        });
+    }
+    let drain = sidecar.limits.drain;
+    drop(listener);
+    if timeout(drain, graceful.shutdown()).await.is_err() {
+        tracing::warn!("exchanges were still in flight at the end of the drain time");
+    }
+}
+
+type Accepted = (Stream, Abort, Option<UnixPeer>);
+
+async fn accept(socket: &Socket) -> io::Result<Accepted> {
+    let abort = Abort::default();
+    match socket {
+        Socket::Tcp(listener) => {
+            let (socket, _) = listener.accept().await?;
+            socket.set_nodelay(true)?;
+            Ok((Stream::tcp(socket, abort.clone()), abort, None))
+        }
+        Socket::Unix(listener) => {
+            let (socket, _) = listener.accept().await?;
+            let peer = socket.peer_cred()?;
+            let peer = UnixPeer { uid: peer.uid(), gid: peer.gid() };
+            Ok((Stream::unix(socket, abort.clone()), abort, Some(peer)))
+        }
+    }
+}
+
+async fn connection(
+    listener: &Listener,
+    sidecar: Arc<Sidecar>,
+    stream: Stream,
+    mut door: Door,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let Some(acceptor) = &listener.tls else {
+        return exchanges(sidecar, stream, door, watcher).await;
+    };
+    let Ok(Ok(stream)) = timeout(sidecar.limits.head, acceptor.accept(stream)).await else {
+        tracing::info!(listener = listener.name, "a TLS handshake failed");
+        return;
+    };
+    let certificates = stream.get_ref().1.peer_certificates();
+    door.certificate =
+        match certificates.and_then(|chain| chain.first()).map(|leaf| PeerCertificate::parse(leaf))
+        {
+            None => None,
+            Some(Ok(certificate)) => Some(certificate),
+            Some(Err(_)) => {
+                // It verified, so this is a form of certificate that we cannot name a caller by.
+                tracing::info!(listener = listener.name, "a client certificate cannot be read");
+                return;
+            }
+        };
+    exchanges(sidecar, stream, door, watcher).await;
+}
+
+async fn exchanges<S>(
+    sidecar: Arc<Sidecar>,
+    stream: S,
+    door: Door,
+    watcher: hyper_util::server::graceful::Watcher,
+) where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let door = Arc::new(door);
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(sidecar.limits.head)
+        .preserve_header_case(true)
+        .max_buf_size(sidecar.limits.head_bytes);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(sidecar.limits.head_bytes).unwrap_or(u32::MAX))
+        .max_concurrent_streams(128)
+        .keep_alive_interval(Some(Duration::from_secs(30)));
+    let service = service_fn(move |request| {
+        let (sidecar, door) = (sidecar.clone(), door.clone());
+        async move { Ok::<_, Infallible>(exchange(sidecar, door, request).await) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(kind = broken(&*error), "a connection ended early");
+    }
+}
+
+/// What ended a connection, without its words: they may quote bytes of a request.
+fn broken(error: &(dyn std::error::Error + 'static)) -> &'static str {
+    match error.downcast_ref::<hyper::Error>() {
+        Some(error) if error.is_parse() => "malformed",
+        Some(error) if error.is_timeout() => "timed out",
+        Some(error) if error.is_incomplete_message() => "incomplete",
+        Some(error) if error.is_user() => "broken off by us",
+        Some(_) | None => "reset",
+    }
+}
+
+/// After a failed accept: gives a machine that is out of descriptors time to get some back.
+pub async fn pause_after(error: &io::Error) {
+    tracing::warn!(kind = %error.kind(), "accepting a connection failed");
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}

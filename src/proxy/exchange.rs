@@ -1,0 +1,301 @@
+//! One exchange, top to bottom: the life of a request in this sidecar.
+//!
+//! ```text
+//! admit → identify → classify → decide → readdress → seal → forward → open → record → release
+//! ```
+//! Each step takes what the step before made and could not be made otherwise: no plan without a
+//! caller and an operation, no forwarding without a sealed body, no release without a receipt. Every
+//! arrow is `?`, and every refusal leaves through [`answers::refuse`], which also records it.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Response, Version, header, request, response};
+use hyper::body::Incoming;
+
+use super::{
+    Sidecar,
+    accept::{Door, Gate},
+    answers,
+    body::{self, AnyBody, Feed},
+    head,
+    opening::{self, Long, Opened, Opening},
+    record::Record,
+    revision::Served,
+    sealing::{self, SealedBody},
+    stream::Abort,
+};
+use crate::{
+    base::{
+        refusal::{Code, Refusal},
+        secret::Plaintext,
+    },
+    dialect::{Dialect, Head},
+    keys::Snapshot,
+    model::{Operation, Replacement, Use, UseKind},
+    policy::{Plan, plan::FilterRule},
+    seal::{self, Finished, Sealed, Tally, Written},
+};
+
+/// Answers one request. Never fails: what goes wrong becomes an answer, or ends the connection.
+pub async fn exchange(
+    sidecar: Arc<Sidecar>,
+    door: Arc<Door>,
+    request: Request<Incoming>,
+) -> Response<AnyBody> {
+    let mut record = Record::begin(&sidecar);
+    let inflight = sidecar.metrics.enter();
+    let outcome = answer(&sidecar, &door, request, &mut record).await;
+    drop(inflight);
+    match outcome {
+        Ok(response) => response,
+        Err(refusal) => answers::refuse(&sidecar, &record, &refusal),
+    }
+}
+
+async fn answer(
+    sidecar: &Arc<Sidecar>,
+    door: &Arc<Door>,
+    request: Request<Incoming>,
+    record: &mut Record,
+) -> Result<Response<AnyBody>, Refusal> {
+    let (mut head, incoming) = request.into_parts();
+    let revision = sidecar.revision.load_full();
+    let keys = sidecar.keys.snapshot();
+    let abort = door.abort(head.version);
+
+    let (gate, target) = admit(door, &head)?;
+    let api = revision.api(&gate.name)?;
+    record.addressed(api, revision.policy.digest());
+
+    let caller = revision.policy.rules().identify(&door.facts(&head.headers))?;
+    record.identified(&caller);
+
+    let operation = classify(api, &head, &target)?;
+    let rules = api.rules(&revision);
+    record.classified(&operation, |function| rules.names_function(function));
+
+    let plan = rules.plan(&operation, &caller)?;
+    for name in revision.policy.rules().consumed_headers() {
+        head.headers.remove(name);
+    }
+
+    let addressed = readdress(&plan, &operation, &*api.dialect, &head, &target, &keys)?;
+
+    let idle = sidecar.limits.body_idle;
+    let SealedBody { body, length, finished } =
+        sealing::seal(&plan, &keys, &head.headers, incoming, idle).await?;
+    let mut written = addressed.written;
+    let Finished { tally: sealed, written: wrote, proof } = finished;
+    written.add(wrote);
+    let mut tally = addressed.tally;
+    tally.add(&sealed);
+
+    // A write of protected values leaves a durable trace before it leaves.
+    if operation.verb.writes() && !tally.is_empty() {
+        let _intent = record.intend(sidecar, &tally).await?;
+    }
+
+    let method = head.method.clone();
+    let request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
+    let asked = sidecar.clock.instant();
+    let response = gate.upstream.forward(request).await?;
+    record.answered(response.status(), sidecar.clock.instant() - asked);
+
+    let (mut head, incoming) = response.into_parts();
+    // The answer may hold what was sealed, under a newer key, while the request was on its way.
+    let keys = sidecar.keys.snapshot();
+    let echoes = &addressed.echoes;
+    let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes, idle };
+    let opened = opening.open(&head, opening::has_body(&method, head.status), incoming).await?;
+    opening.headers(&mut head.headers);
+
+    release(sidecar, record, abort, tally, head, opened).await
+}
+
+/// Finds the API and refuses heads that mean different things to different readers.
+fn admit<'d>(door: &'d Door, head: &request::Parts) -> Result<(&'d Gate, String), Refusal> {
+    head::admit(&head.headers)?;
+    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    door.gate(target).ok_or_else(|| Code::NoApi.into())
+}
+
+/// Asks the dialect what the request is. An API without entities is not looked at.
+fn classify(api: &Served, head: &request::Parts, target: &str) -> Result<Operation, Refusal> {
+    if api.is_open {
+        return Ok(Operation::unexamined());
+    }
+    head::admit_protected(&head.method, &head.headers)?;
+    api.dialect.classify(Head { method: &head.method, target, headers: &head.headers })
+}
+
+/// A target that holds no protected value in clear.
+struct Addressed {
+    target: String,
+    echoes: Vec<(String, Plaintext)>,
+    written: Written,
+    tally: Tally,
+}
+
+/// Turns protected literals of the target into what is stored, and refuses strays in the head.
+fn readdress(
+    plan: &Plan,
+    operation: &Operation,
+    dialect: &dyn Dialect,
+    head: &request::Parts,
+    target: &str,
+    keys: &Snapshot,
+) -> Result<Addressed, Refusal> {
+    let view = Head { method: &head.method, target, headers: &head.headers };
+    if plan.passes() {
+        let (written, tally) = Default::default();
+        return Ok(Addressed { target: target.to_owned(), echoes: Vec::new(), written, tally });
+    }
+    refuse_strays(plan, operation, dialect, view, keys)?;
+    let (replacements, written, tally) = seal::readdress(plan, operation, keys)?;
+    if replacements.iter().all(Option::is_none) {
+        return Ok(Addressed { target: target.to_owned(), echoes: Vec::new(), written, tally });
+    }
+    let readdressed = dialect.readdress(view, &replacements)?;
+    let echoes = readdressed.echoes.into_iter().map(|e| (e.written, e.original)).collect();
+    Ok(Addressed { target: readdressed.target, echoes, written, tally })
+}
+
+/// Refuses envelopes of ours anywhere in the head but as literals of protected filters, which are
+/// looked at one by one when they are rewritten.
+fn refuse_strays(
+    plan: &Plan,
+    operation: &Operation,
+    dialect: &dyn Dialect,
+    head: Head<'_>,
+    keys: &Snapshot,
+) -> Result<(), Refusal> {
+    for value in head.headers.values() {
+        seal::reject_strays(value.as_bytes(), keys)?;
+    }
+    let blank = |(rule, used): (&Option<FilterRule>, &Use)| match (rule, &used.kind) {
+        (Some(_), UseKind::Filter(filter)) => Replacement::blank(filter),
+        _ => None,
+    };
+    let blanks: Vec<_> = plan.filters.iter().zip(&operation.uses).map(blank).collect();
+    if blanks.iter().all(Option::is_none) {
+        return seal::reject_strays(head.target.as_bytes(), keys);
+    }
+    let rest = dialect.readdress(head, &blanks)?;
+    seal::reject_strays(rest.target.as_bytes(), keys)
+}
+
+/// The request for upstream. Asks for the proof that its body was sealed.
+fn upstream_request(
+    plan: &Plan,
+    mut head: request::Parts,
+    gate: &Gate,
+    target: &str,
+    body: AnyBody,
+    length: Option<u64>,
+    _proof: &Sealed,
+) -> Result<Request<AnyBody>, Refusal> {
+    if let Some(authority) = head.uri.authority()
+        && !head.headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        head.headers.insert(header::HOST, host);
+    }
+    if !head.headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::from_str(gate.upstream.authority())
+    {
+        head.headers.insert(header::HOST, host);
+    }
+    head.uri = gate.upstream.locate(target)?;
+    head.version = Version::HTTP_11;
+    head::remove_hop_by_hop(&mut head.headers);
+    // The body was read already, or is read as it is sent: nobody waits for a 100 upstream.
+    head.headers.remove(header::EXPECT);
+    if !plan.passes() {
+        head::prepare_protected(&mut head.headers);
+    }
+    if let Some(length) = length {
+        head::set_length(&mut head.headers, length);
+    }
+    Ok(Request::from_parts(head, body))
+}
+
+/// Lets an answer go, once it is on record.
+async fn release(
+    sidecar: &Arc<Sidecar>,
+    record: &Record,
+    abort: Option<Abort>,
+    mut tally: Tally,
+    mut head: response::Parts,
+    opened: Opened,
+) -> Result<Response<AnyBody>, Refusal> {
+    head::remove_hop_by_hop(&mut head.headers);
+    head.version = Version::HTTP_11;
+    match opened {
+        Opened::Through(incoming) => {
+            record.conclude(sidecar, &tally).await?;
+            let body = body::through(incoming, abort);
+            Ok(Response::from_parts(head, body))
+        }
+        Opened::Whole(bytes, opened) => {
+            tally.add(&opened);
+            if !opened.is_empty() {
+                head::keep_private(&mut head.headers);
+            }
+            record.conclude(sidecar, &tally).await?;
+            if head.headers.contains_key(header::CONTENT_LENGTH) || !bytes.is_empty() {
+                head::set_length(&mut head.headers, bytes.len() as u64);
+            }
+            let body = body::whole(bytes.into());
+            Ok(Response::from_parts(head, body))
+        }
+        Opened::Long(long) => {
+            head::keep_private(&mut head.headers);
+            head.headers.remove(header::CONTENT_LENGTH);
+            record.open(sidecar, &tally).await?;
+            let (body, feed) = body::windows(abort);
+            tokio::spawn(follow(sidecar.clone(), record.clone(), tally, *long, feed));
+            Ok(Response::from_parts(head, body))
+        }
+    }
+}
+
+/// The rest of a long answer, window by window. If it fails the feed is dropped, and the answer
+/// ends in a reset: its head has gone, so there is no other way to say so.
+async fn follow(
+    sidecar: Arc<Sidecar>,
+    record: Record,
+    mut tally: Tally,
+    mut long: Long,
+    feed: Feed,
+) {
+    let outcome = async {
+        loop {
+            let window = std::mem::take(&mut long.held);
+            if !window.is_empty() && !feed.send(window.into()).await {
+                // The client has gone; dropping the answer cancels it upstream.
+                return Ok(None);
+            }
+            if !long.advance().await? {
+                return long.finish().map(Some);
+            }
+        }
+    }
+    .await;
+    match outcome {
+        Ok(Some((rest, opened))) => {
+            tally.add(&opened);
+            if record.close(&sidecar, &tally, None).await
+                && (rest.is_empty() || feed.send(rest.into()).await)
+            {
+                feed.end().await;
+            }
+        }
+        Ok(None) => {
+            record.close(&sidecar, &tally, None).await;
+        }
+        Err(refusal) => {
+            answers::log(&record, &refusal);
+            record.close(&sidecar, &tally, Some(&refusal)).await;
+        }
+    }
+}

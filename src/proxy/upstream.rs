@@ -1,0 +1,94 @@
+//! The way to the database API: a pooled client with limits.
+//!
+//! # Why
+//! 2026-11-24: hyper-util's pooled client. It takes another connection for a request only if the first
+//! one closed before a byte of the request was written; one that was begun is never begun again,
+//! whatever its method, because only the LIMS knows whether doing something twice is harmless.
+
+use std::time::Duration;
+
+use http::{Request, Response, Uri, uri::PathAndQuery};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use rustls::ClientConfig;
+
+use super::body::AnyBody;
+use crate::base::refusal::{Code, Refusal};
+
+/// How long an idle connection is kept: shorter than the limits that servers commonly have, so that
+/// a request does not meet a closing connection.
+const IDLE: Duration = Duration::from_secs(15);
+
+/// One database API.
+pub struct Upstream {
+    client: Client<HttpsConnector<HttpConnector>, AnyBody>,
+    base: Uri,
+    answer_within: Duration,
+}
+
+/// Limits toward an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct UpstreamLimits {
+    /// To connect, TLS included.
+    pub connect: Duration,
+    /// From the end of the request to the head of the answer.
+    pub answer: Duration,
+    /// Bytes of the head of an answer.
+    pub head_bytes: usize,
+}
+
+impl Upstream {
+    /// A client for the API at `base` (scheme, authority, and a path that is put before every
+    /// target).
+    pub fn new(base: Uri, tls: ClientConfig, limits: UpstreamLimits) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(limits.connect));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .enable_http2()
+            .wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .http1_preserve_header_case(true)
+            .http1_max_buf_size(limits.head_bytes.max(8 << 10))
+            .set_host(false)
+            .build(connector);
+        Self { client, base, answer_within: limits.answer }
+    }
+
+    /// Host and port, for the `Host` of a request that came without one.
+    pub fn authority(&self) -> &str {
+        self.base.authority().map_or("", |authority| authority.as_str())
+    }
+
+    /// The address of `target` (path and query, from the API's first slash on) at this API.
+    pub fn locate(&self, target: &str) -> Result<Uri, Refusal> {
+        let base = self.base.path().trim_end_matches('/');
+        let full = if base.is_empty() { target.to_owned() } else { format!("{base}{target}") };
+        let mut parts = self.base.clone().into_parts();
+        let path: PathAndQuery =
+            full.parse().map_err(|e| Refusal::new(Code::MalformedTarget).because(e))?;
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).map_err(|e| Refusal::new(Code::MalformedTarget).because(e))
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    ///
+    /// Dropping the future cancels the request: the connection is closed, not reused.
+    pub async fn forward(&self, request: Request<AnyBody>) -> Result<Response<Incoming>, Refusal> {
+        match tokio::time::timeout(self.answer_within, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(Refusal::new(Code::UpstreamUnreachable).because(error)),
+            Err(elapsed) => Err(Refusal::new(Code::UpstreamTimeout).because(elapsed)),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Configuration files, accepted and rejected: `tests/fixtures/config`. Beside each rejected file
+//! stands what is said of it. `LABSEAL_BLESS=1` writes that anew.
+
+use std::{
+    env, fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use labseal::{
+    config::{
+        Bind, Config, LogLevel, SecretError, SecretRef, keys::StoreSection, reference::read_secret,
+    },
+    policy::{Diagnostic, Policy, Severity},
+};
+
+fn fixtures(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/config").join(folder)
+}
+
+fn files(folder: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(fixtures(folder)).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
+    files.sort();
+    files
+}
+
+fn shown(found: &[Diagnostic]) -> String {
+    let folder = format!("{}/", fixtures("reject").display());
+    found.iter().map(|one| format!("{one}\n").replace(&folder, "")).collect()
+}
+
+fn load(name: &str) -> Config {
+    Config::load(&fixtures("accept").join(name)).unwrap_or_else(|e| panic!("{}", shown(&e)))
+}
+
+#[test]
+fn every_accepted_file_loads_without_warnings() {
+    let files = files("accept");
+    assert_eq!(files.len(), 2);
+    for file in files {
+        let config = Config::load(&file).unwrap_or_else(|found| panic!("{}", shown(&found)));
+        assert_eq!(shown(config.warnings()), "", "{file:?}");
+    }
+}
+
+#[test]
+fn every_rejected_file_is_rejected_with_all_its_problems_and_places() {
+    let files = files("reject");
+    assert_eq!(files.len(), 5);
+    for file in files {
+        let found = Config::load(&file).expect_err(&file.display().to_string());
+        let said = shown(&found);
+        assert!(!said.contains("hunter2"), "a secret in the wrong place is not repeated: {said}");
+        let expected = file.with_extension("expected.txt");
+        if env::var_os("LABSEAL_BLESS").is_some() {
+            fs::write(&expected, &said).unwrap();
+        }
+        assert_eq!(said, fs::read_to_string(expected).unwrap(), "{file:?}");
+    }
+}
+
+#[test]
+fn paths_are_relative_to_the_file_and_defaults_are_safe() {
+    let config = load("design.yaml");
+    let folder = fixtures("accept");
+    assert_eq!(config.policy.path(), folder.join("policy.yaml"));
+    assert_eq!(config.audit_dir, folder.join("audit"));
+    assert_eq!(config.admin_socket, Some(folder.join("labseal.sock")));
+    assert_eq!(config.keys.store, StoreSection::Sqlite(folder.join("labseal.db")));
+    assert_eq!(config.keys.provider.path(), folder.join("root.key"));
+    assert_eq!(config.timeouts.connect, Duration::from_secs(10));
+    assert_eq!(config.timeouts.drain, Duration::from_secs(30));
+    assert_eq!((config.log, config.tenant.as_str()), (LogLevel::Info, "main"));
+}
+
+#[test]
+fn what_a_file_says_replaces_the_defaults() {
+    let config = load("further.yaml");
+    assert_eq!(config.listeners[0].bind, Bind::Unix("/run/labseal/lims.sock".into()));
+    assert_eq!(config.timeouts.body_idle, Duration::from_millis(1500));
+    assert_eq!((config.limits.connections, config.log), (16, LogLevel::Debug));
+    let passphrase = config.keys.provider.passphrase();
+    assert_eq!(passphrase, Some(&SecretRef::Env("LABSEAL_PASSPHRASE".into())));
+    let prefixes: Vec<_> = config.apis.iter().map(|api| api.path_prefix.as_str()).collect();
+    assert_eq!(prefixes, ["/db", "/worklist/v1", "/"]);
+}
+
+#[test]
+fn files_that_are_not_there_are_told_apart() {
+    let absent = load("design.yaml").absent();
+    let said = shown(&absent);
+    assert_eq!(absent.len(), 5, "{said}");
+    for name in ["cert.pem", "key.pem", "ca.pem", "db-ca.pem", "passphrase"] {
+        assert!(said.contains(name), "{name}: {said}");
+    }
+}
+
+#[test]
+fn both_files_must_speak_of_the_same_apis() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("policy.yaml");
+    let text = "apiVersion: labseal/v1\nkind: Policy\napis:\n- {name: lims-bd, dialect: json}\n";
+    fs::write(&path, text).unwrap();
+    let (policy, _) = Policy::load(&path).unwrap();
+    let found = load("design.yaml").compare(&policy);
+    let [missing, unserved] = &found[..] else { panic!("{}", shown(&found)) };
+    assert_eq!((missing.severity, missing.line), (Severity::Error, 7));
+    assert_eq!(missing.remedy, "did you mean `lims-bd`?");
+    assert_eq!((unserved.severity, unserved.line), (Severity::Warning, 4));
+}
+
+#[test]
+fn a_secret_file_is_for_its_owner_alone_at_load_and_at_reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labseal.yaml");
+    fs::copy(fixtures("accept").join("design.yaml"), &path).unwrap();
+    let secret = folder.path().join("passphrase");
+    fs::write(&secret, "hunter2\n").unwrap();
+    for (mode, is_sound) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        let loaded = Config::load(&path);
+        assert_eq!(loaded.is_ok(), is_sound, "{mode:o}");
+        if let Err(found) = loaded {
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].remedy, format!("chmod 600 {}", secret.display()));
+        }
+        match read_secret(&secret) {
+            Ok(read) => assert!(is_sound && read.len() == "hunter2".len(), "{mode:o}"),
+            Err(error) => {
+                assert!(!is_sound && matches!(error, SecretError::Exposed { .. }), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Keys from outside: contracts of stores and providers, what a log refuses, rotation under
+//! competition and sudden death, and what a snapshot does.
+
+// Tests may.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod crash;
+mod log;
+mod provider;
+mod rotation;
+mod snapshot;
+mod store;
+
+use std::{path::Path, sync::Arc};
+
+use labseal::{
+    base::{
+        class::{ClassParams, Mode, Rung, ValueType},
+        clock::SystemClock,
+        ident::{ClassId, Tenant},
+        secret::SecretKey,
+    },
+    crypto::Typed,
+    keys::{Keys, KeysError, Opened, Snapshot, StoreAddress, memory::MemoryProvider},
+};
+
+fn provider() -> MemoryProvider {
+    MemoryProvider::new(SecretKey::new([7; 32]))
+}
+
+fn tenant() -> Tenant {
+    Tenant::new("main")
+}
+
+fn sqlite(folder: &Path) -> StoreAddress {
+    StoreAddress::parse("sqlite:labseal.db", folder).unwrap()
+}
+
+fn memory() -> StoreAddress {
+    StoreAddress::Memory(Default::default())
+}
+
+fn create(address: &StoreAddress) -> Keys {
+    let keys = Keys::create(address, &provider(), &tenant(), Arc::new(SystemClock)).unwrap();
+    keys.register(&classes()).unwrap();
+    keys
+}
+
+fn open(address: &StoreAddress) -> Result<Keys, KeysError> {
+    Keys::open(address, &provider(), &tenant(), Arc::new(SystemClock))
+}
+
+fn class(id: &str, mode: Mode, ty: ValueType, rungs: &[Rung]) -> ClassParams {
+    ClassParams { id: ClassId::new(id), mode, ty, rungs: rungs.to_vec() }
+}
+
+fn classes() -> Vec<ClassParams> {
+    vec![
+        class("c-mrn", Mode::Deterministic, ValueType::Text, &[]),
+        class("c-name", Mode::Searchable, ValueType::Text, &[Rung::Ieq, Rung::Eq]),
+        class("c-res", Mode::Random, ValueType::Numeric { precision: 12, scale: 4 }, &[]),
+    ]
+}
+
+fn seal(keys: &Snapshot, class: &str, text: &str) -> String {
+    let mut out = Vec::new();
+    keys.seal(&ClassId::new(class), &Typed::from_text(text), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// The text of an envelope that opens, else a word that says why there is none.
+fn opened(keys: &Snapshot, envelope: &str) -> String {
+    match keys.open(envelope.as_bytes()) {
+        Opened::Fails { .. } => "(fails)".to_owned(),
+        Opened::NotOurs => "(not ours)".to_owned(),
+        Opened::Value { typed, .. } => String::from_utf8(typed.value.expose().to_vec()).unwrap(),
+    }
+}
