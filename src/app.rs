@@ -132,24 +132,12 @@ pub fn load_policy(config: &Config) -> anyhow::Result<Revision> {
     for warning in warnings.iter().chain(&compared) {
         tracing::warn!("{warning}");
     }
-<<<<<<< HEAD
-    let dialects =
-        build_dialects(&policy, config.policy.path()).map_err(|found| anyhow!(spelled(&found)))?;
-=======
     let dialects = build_dialects(&policy).map_err(|found| anyhow!(spelled(&found)))?;
->>>>>>> main
     Ok(Revision::new(policy, dialects))
 }
 
 /// A dialect for each API of the policy, in its order; or what each of them cannot serve.
-<<<<<<< HEAD
-pub fn build_dialects(
-    policy: &Policy,
-    file: &Path,
-) -> Result<Vec<Box<dyn Dialect>>, Vec<Diagnostic>> {
-=======
 pub fn build_dialects(policy: &Policy) -> Result<Vec<Box<dyn Dialect>>, Vec<Diagnostic>> {
->>>>>>> main
     let mut built = Vec::new();
     let mut found = Vec::new();
     for api in policy.apis() {

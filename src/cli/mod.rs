@@ -42,6 +42,8 @@ enum Command {
     Check(check::Args),
     /// Print a completion script for a shell
     Completions(man::CompletionsArgs),
+    /// Show the whole thing on made-up patients, with an embedded database API
+    Demo(demo::Args),
     /// Create the key store and the root key
     Init(init::Args),
     /// Say what an envelope tells about itself; never opens it
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::run(args),
         Command::Check(args) => check::run(args),
         Command::Completions(args) => man::completions(args, &mut Cli::command()),
+        Command::Demo(args) => demo::run(args),
         Command::Init(args) => init::run(args),
         Command::Inspect(args) => inspect::run(args),
         Command::Keys(args) => keys::run(args),
