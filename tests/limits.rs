@@ -108,11 +108,14 @@ fn ls411_content_encodings_are_refused() {
 #[test]
 fn ls420_a_value_that_is_not_of_its_type_is_refused() {
     all_refused("LS420", |c| {
-        ["\"twelve\"", "true", "[1]", "{}", "\"1e400\"", "123456789.5"]
+        let surrogate = format!(r#"{{"mrn":"{c}","notes":"\ud800"}}"#);
+        let mut all = ["\"twelve\"", "true", "[1]", "{}", "\"1e400\"", "123456789.5"]
             .map(|value| {
                 post("/orders", format!(r#"{{"mrn":"{c}","code":"HB","volume":{value}}}"#))
             })
-            .to_vec()
+            .to_vec();
+        all.push(post("/patients", surrogate));
+        all
     });
 }
 

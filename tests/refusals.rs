@@ -19,7 +19,6 @@ fn ls100_a_target_that_cannot_be_parsed_is_refused() {
             get(format!("/patients?mrn=in.({c}")),
             get(format!("/patients?or=(mrn.eq.{c}")),
             get(format!("/patients?or=(mrn.eq.{c}))")),
-            get(format!("/patients?last_name=in.(\"{c})")),
             get(format!("/patients?select=mrn,orders(mrn&mrn=eq.{c}")),
         ]
     });
