@@ -76,6 +76,8 @@ codes! {
     AmbiguousFraming = "LS110", 400, "the message framing is ambiguous", "send either Content-Length or Transfer-Encoding, once";
     /// No API is configured under the path.
     NoApi = "LS111", 404, "no API is served under this path", "check path_prefix: in the configuration";
+    /// A body where the operation has none.
+    UnexpectedBody = "LS112", 400, "a body came with a request that has none, so nobody would seal it", "send the request without a body";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.

@@ -100,7 +100,8 @@ pub enum UseKind {
 /// One use of one column in the head, in the order of the target's bytes.
 #[derive(Clone, Debug)]
 pub struct Use {
-    /// The declared entity whose column it is, or `None` where that cannot be told.
+    /// The entity whose column it is: a declared one, or the target itself. `None` where that cannot
+    /// be told, as in an embed of an undeclared entity, and for arguments of a function.
     pub entity: Option<EntityName>,
     /// The column as named in the request.
     pub column: FieldName,

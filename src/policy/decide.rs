@@ -30,6 +30,8 @@ enum Standing {
     Declared,
     /// It is listed under `undeclared:`.
     Excepted,
+    /// It is a function listed there, so that its arguments have nothing to do with columns.
+    ExceptedFunction,
     /// It is neither.
     Unknown,
 }
@@ -53,14 +55,17 @@ impl ApiPolicy {
             filters.push(self.judge_use(one, standing, granted)?);
         }
         let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
-        let request = match &operation.body {
-            BodyForm::Opaque => Node::default(),
-            BodyForm::Records(records) => {
-                records.filter_map(&mut |field| self.seal_rule(field, operation.verb, granted))?
+        let request = match (&operation.body, operation.verb) {
+            (BodyForm::Opaque, Verb::Delete | Verb::Describe | Verb::Read) => RequestPlan::Nothing,
+            (BodyForm::Opaque, Verb::Call | Verb::Create | Verb::Replace | Verb::Update) => {
+                RequestPlan::Scan(Node::default())
             }
+            (BodyForm::Records(records), verb) => RequestPlan::Scan(
+                records.filter_map(&mut |field| self.seal_rule(field, verb, granted))?,
+            ),
         };
         Ok(Plan {
-            request: RequestPlan::Scan(request),
+            request,
             filters,
             answer: AnswerPlan::Scan(answer),
             rights: granted.rights.clone(),
@@ -80,7 +85,7 @@ impl ApiPolicy {
                 }
             }
             Target::Function(name) if self.exceptions.functions.contains(name) => {
-                Standing::Excepted
+                Standing::ExceptedFunction
             }
             Target::Function(_) => return Err(Code::UndeclaredFunction.into()),
             Target::Service => Standing::Unknown,
@@ -103,7 +108,9 @@ impl ApiPolicy {
         granted: &Granted,
     ) -> Result<Option<FilterRule>, Refusal> {
         let Some(entity) = one.entity.as_ref().filter(|entity| self.declares(entity)) else {
-            return self.judge_undeclared(one, standing).map(|()| None);
+            return self
+                .judge_undeclared(one, standing == Standing::ExceptedFunction)
+                .map(|()| None);
         };
         let field_ref = FieldRef { entity: entity.clone(), field: one.column.clone() };
         let Some(field) = self.fields.get(&field_ref) else { return Ok(None) };
@@ -143,12 +150,16 @@ impl ApiPolicy {
 
     /// A view may repeat a protected column under its name: testing it would send the value in
     /// clear, and anything else would give a wrong answer.
-    fn judge_undeclared(&self, one: &Use, standing: Standing) -> Result<(), Refusal> {
+    fn judge_undeclared(&self, one: &Use, is_argument: bool) -> Result<(), Refusal> {
+        let excepted = match &one.entity {
+            Some(entity) => self.exceptions.entities.contains(entity),
+            None => is_argument,
+        };
         let protected = || {
             self.protected_names.contains(&one.column.as_str().to_lowercase())
                 || self.protected_names.contains(&bare_name(&one.column))
         };
-        if standing == Standing::Excepted || !protected() {
+        if excepted || !protected() {
             return Ok(());
         }
         let word = match &one.kind {

@@ -143,6 +143,8 @@ pub struct ClassRights {
 /// What happens to the request body.
 #[derive(Debug)]
 pub enum RequestPlan {
+    /// The operation has no body, so nothing in one would be sealed: any byte is refused.
+    Nothing,
     /// An API without entities: every byte passes.
     Pass,
     /// JSON of this shape: values are sealed, everything else is searched for strays. An empty tree
@@ -182,7 +184,7 @@ impl Plan {
     /// Whether the request body holds, or the head tests, protected values.
     pub fn seals(&self) -> bool {
         let body = match &self.request {
-            RequestPlan::Pass => false,
+            RequestPlan::Nothing | RequestPlan::Pass => false,
             RequestPlan::Scan(node) => !node.is_empty(),
         };
         body || self.filters.iter().any(Option::is_some)

@@ -19,7 +19,7 @@ use super::{
     body::{self, AnyBody, Feed},
     head,
     opening::{self, Long, Opened, Opening},
-    record::Record,
+    record::{Cleared, Record},
     revision::Served,
     sealing::{self, SealedBody},
     stream::Abort,
@@ -152,9 +152,7 @@ fn readdress(
     }
     refuse_strays(plan, operation, dialect, view, keys)?;
     let (replacements, written, tally) = seal::readdress(plan, operation, keys)?;
-    if replacements.iter().all(Option::is_none) {
-        return Ok(Addressed { target: target.to_owned(), echoes: Vec::new(), written, tally });
-    }
+    // Also where nothing is replaced: a dialect may have to leave a part of the target out.
     let readdressed = dialect.readdress(view, &replacements)?;
     let echoes = readdressed.echoes.into_iter().map(|e| (e.written, e.original)).collect();
     Ok(Addressed { target: readdressed.target, echoes, written, tally })
@@ -172,13 +170,14 @@ fn refuse_strays(
     for value in head.headers.values() {
         seal::reject_strays(value.as_bytes(), keys)?;
     }
+    let Err(stray) = seal::reject_strays(head.target.as_bytes(), keys) else { return Ok(()) };
     let blank = |(rule, used): (&Option<FilterRule>, &Use)| match (rule, &used.kind) {
         (Some(_), UseKind::Filter(filter)) => Replacement::blank(filter),
         _ => None,
     };
     let blanks: Vec<_> = plan.filters.iter().zip(&operation.uses).map(blank).collect();
     if blanks.iter().all(Option::is_none) {
-        return seal::reject_strays(head.target.as_bytes(), keys);
+        return Err(stray);
     }
     let rest = dialect.readdress(head, &blanks)?;
     seal::reject_strays(rest.target.as_bytes(), keys)
@@ -231,32 +230,39 @@ async fn release(
     head::remove_hop_by_hop(&mut head.headers);
     head.version = Version::HTTP_11;
     match opened {
+        Opened::Nothing => {
+            // The length that a body would have had is not the length of what was opened.
+            head.headers.remove(header::CONTENT_LENGTH);
+            let cleared = record.conclude(sidecar, &tally).await?;
+            Ok(released(head, body::none(), cleared))
+        }
         Opened::Through(incoming) => {
-            record.conclude(sidecar, &tally).await?;
-            let body = body::through(incoming, abort);
-            Ok(Response::from_parts(head, body))
+            let cleared = record.conclude(sidecar, &tally).await?;
+            Ok(released(head, body::through(incoming, abort), cleared))
         }
         Opened::Whole(bytes, opened) => {
             tally.add(&opened);
             if !opened.is_empty() {
                 head::keep_private(&mut head.headers);
             }
-            record.conclude(sidecar, &tally).await?;
-            if head.headers.contains_key(header::CONTENT_LENGTH) || !bytes.is_empty() {
-                head::set_length(&mut head.headers, bytes.len() as u64);
-            }
-            let body = body::whole(bytes.into());
-            Ok(Response::from_parts(head, body))
+            let cleared = record.conclude(sidecar, &tally).await?;
+            head::set_length(&mut head.headers, bytes.len() as u64);
+            Ok(released(head, body::whole(bytes.into()), cleared))
         }
         Opened::Long(long) => {
             head::keep_private(&mut head.headers);
             head.headers.remove(header::CONTENT_LENGTH);
-            record.open(sidecar, &tally).await?;
+            let cleared = record.open(sidecar, &tally).await?;
             let (body, feed) = body::windows(abort);
             tokio::spawn(follow(sidecar.clone(), record.clone(), tally, *long, feed));
-            Ok(Response::from_parts(head, body))
+            Ok(released(head, body, cleared))
         }
     }
+}
+
+/// The answer itself. Asks for the leave that only the record gives.
+fn released(head: response::Parts, body: AnyBody, _leave: Cleared) -> Response<AnyBody> {
+    Response::from_parts(head, body)
 }
 
 /// The rest of a long answer, window by window. If it fails the feed is dropped, and the answer

@@ -26,6 +26,8 @@ pub const HELD: usize = 1 << 20;
 pub enum Opened {
     /// It has more windows than are held; the rest follows as it comes.
     Long(Box<Long>),
+    /// It has no body.
+    Nothing,
     /// Every byte passes as it comes: nothing in it was to be opened.
     Through(Incoming),
     /// All of it.
@@ -66,7 +68,7 @@ impl Opening<'_> {
         let node = match &self.plan.answer {
             AnswerPlan::Pass => return Ok(Opened::Through(incoming)),
             AnswerPlan::Scan(_) if !has_body => {
-                return Ok(Opened::Whole(Vec::new(), Tally::default()));
+                return Ok(Opened::Nothing);
             }
             AnswerPlan::Scan(node) => node,
         };

@@ -23,6 +23,16 @@ use crate::{
     seal::Tally,
 };
 
+/// Leave to release an answer. Only a [`Record`] gives it.
+#[derive(Debug)]
+#[must_use]
+pub enum Cleared {
+    /// Its entry is on the disk.
+    Recorded(Receipt),
+    /// It touched nothing protected; its entry follows when the log gets to it.
+    Untouched,
+}
+
 /// What is known of an exchange so far.
 #[derive(Clone)]
 pub struct Record {
@@ -102,15 +112,15 @@ impl Record {
     }
 
     /// The whole answer is at hand. Nothing protected is released before this returns.
-    pub async fn conclude(&self, sidecar: &Sidecar, tally: &Tally) -> Result<(), Refusal> {
+    pub async fn conclude(&self, sidecar: &Sidecar, tally: &Tally) -> Result<Cleared, Refusal> {
         let phase = if self.intended { Phase::Outcome } else { Phase::Whole };
-        self.settle(sidecar, phase, tally).await?;
+        let cleared = self.settle(sidecar, phase, tally).await?;
         self.count(sidecar, tally);
-        Ok(())
+        Ok(cleared)
     }
 
     /// The answer is long, and its first window is about to leave.
-    pub async fn open(&self, sidecar: &Sidecar, tally: &Tally) -> Result<(), Refusal> {
+    pub async fn open(&self, sidecar: &Sidecar, tally: &Tally) -> Result<Cleared, Refusal> {
         let phase = if self.intended { Phase::Outcome } else { Phase::Opening };
         self.settle(sidecar, phase, tally).await
     }
@@ -135,18 +145,23 @@ impl Record {
         sidecar.metrics.exchange(&self.action, "refused", self.overhead(sidecar), self.upstream);
     }
 
-    async fn settle(&self, sidecar: &Sidecar, phase: Phase, tally: &Tally) -> Result<(), Refusal> {
+    async fn settle(
+        &self,
+        sidecar: &Sidecar,
+        phase: Phase,
+        tally: &Tally,
+    ) -> Result<Cleared, Refusal> {
         let event = self.event(sidecar, phase, self.outcome(), tally);
         if tally.is_empty() && !self.intended && phase != Phase::Opening {
             sidecar.audit.note(event);
-            return Ok(());
+            return Ok(Cleared::Untouched);
         }
         let code = match self.intended {
             true => Code::OutcomeUnrecorded,
             false => Code::AuditUnavailable,
         };
         match sidecar.audit.record(event).await {
-            Ok(_receipt) => Ok(()),
+            Ok(receipt) => Ok(Cleared::Recorded(receipt)),
             Err(error) => Err(Refusal::new(code).because(error)),
         }
     }

@@ -41,7 +41,7 @@ pub async fn seal(
     idle: Duration,
 ) -> Result<SealedBody, Refusal> {
     let form = match &plan.request {
-        RequestPlan::Pass => Form::Bytes,
+        RequestPlan::Nothing | RequestPlan::Pass => Form::Bytes,
         RequestPlan::Scan(_) if head::is_encoded(headers) => {
             return Err(Code::UnsupportedContentEncoding.into());
         }

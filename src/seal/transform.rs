@@ -77,6 +77,7 @@ impl Transform<Sealed> {
     /// The body of a request.
     pub fn sealing(plan: &Plan, keys: Arc<Snapshot>, form: Form) -> Self {
         let body = match (&plan.request, form) {
+            (RequestPlan::Nothing, _) => Body::Refuse(Code::UnexpectedBody),
             (RequestPlan::Pass, _) => Body::Pass,
             (RequestPlan::Scan(node), _) if node.is_empty() => Body::Search(Box::default(), keys),
             (RequestPlan::Scan(_), Form::Bytes) => Body::Refuse(Code::UnsupportedContentType),

@@ -138,4 +138,14 @@ mod tests {
         assert_eq!(shortened("ls1rABCDEFGHIJKLMNOP", 12), "ls1rABCDE…OP");
         assert_eq!(shortened("山田測試山田測試", 6).chars().count(), 6);
     }
+
+    #[test]
+    fn one_failed_check_fails_the_whole_and_so_does_having_none() {
+        let mut screen = Screen::default();
+        assert!(!screen.finish());
+        screen.prove("holds", true);
+        assert!(screen.finish());
+        screen.prove("does not", false);
+        assert!(!screen.finish());
+    }
 }

@@ -84,7 +84,14 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
         return Ok(Reading { operation: describe(target), sites: Vec::new() });
     }
 
-    let mut walk = Walk::new(declared, schema, entity, head.target)?;
+    // Columns of an undeclared target are told from those of an undeclared embed: an exception in
+    // the policy is for the one, and not for the other.
+    let undeclared = match &target {
+        Target::Undeclared(name) => Some(Entity::undeclared(name.clone())),
+        Target::Entity(_) | Target::Function(_) | Target::Service => None,
+    };
+    let own = entity.or(undeclared.as_ref());
+    let mut walk = Walk::new(declared, schema, own, head.target)?;
     walk.everything()?;
     let (uses, sites) = walk.in_byte_order();
 

@@ -17,6 +17,11 @@ pub(super) struct Entity {
 }
 
 impl Entity {
+    /// One of which the policy says nothing.
+    pub(super) fn undeclared(name: EntityName) -> Self {
+        Self { name, columns: BTreeSet::new() }
+    }
+
     /// The column as a declared field, if it is one.
     pub(super) fn field(&self, column: &str) -> Option<FieldRef> {
         self.columns
