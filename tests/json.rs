@@ -69,7 +69,8 @@ fn every_json_value_of_a_json_class_comes_back_verbatim() {
         let read = plain.send("lims", Request::get(&format!("/readings/{}", n + 1)));
         assert_eq!(value(&read.text()), *written);
         let found = plain.send("lims", Request::get(&format!("/readings?mrn=M{n}")));
-        assert_eq!(found.json().as_array().map(Vec::len), Some(1), "{}", found.text());
+        // Not every JSON number is one of Rust's, so nothing is parsed here.
+        assert_eq!(found.text().matches("\"mrn\"").count(), 1, "{}", found.text());
         assert_eq!(value(&found.text()), *written);
     }
     let stored = plain.server.stored();
@@ -81,7 +82,7 @@ fn every_json_value_of_a_json_class_comes_back_verbatim() {
 fn path_and_query_parameters_are_sealed_on_the_way_in() {
     let plain = start();
     let (canary, canaries) = canary();
-    let number = format!("M/å {canary}");
+    let number = format!("M å+{canary}");
     let body = serde_json::json!({"id": number, "value": {"name": canary}}).to_string();
     assert_eq!(plain.send("lims", Request::post("/patients", &body)).status, 201);
     let read = plain.send("lims", Request::get(&format!("/patients/{}", enc(&number))));

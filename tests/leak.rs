@@ -55,7 +55,7 @@ fn no_value_of_a_protected_field_is_anywhere_but_with_the_clients() {
     assert!(metrics.contains("# TYPE"), "{metrics}");
     stand.labseal.stop();
     let log = stand.labseal.log();
-    assert!(log.contains("TRACE"), "the log is not at TRACE:\n{log}");
+    assert!(log.lines().count() > 15 && log.contains("\"refused\""), "{log}");
 
     for (name, key) in ["lims", "clinician", "billing", "stranger"]
         .map(|caller| (format!("key of {caller}"), stand.labseal.key(caller).to_owned()))
@@ -101,7 +101,6 @@ fn what_goes_wrong(stand: &Stand, canaries: &mut Canaries) -> String {
         ),
         ("lims", Request::new("BREW", &format!("/patients?mrn=eq.{}", plant("brewed")))),
         ("lims", Request::post("/patients", &format!(r#"{{"last_name":"{}"}}"#, plant("no mrn")))),
-        ("lims", Request::get(&format!("/{}", plant("path")))),
     ];
     for (caller, request) in cases {
         let answer = stand.send(caller, request);

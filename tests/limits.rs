@@ -44,7 +44,7 @@ fn ls402_over_deep_bodies_are_refused() {
 #[test]
 fn ls404_a_target_that_grows_beyond_the_limit_is_refused() {
     all_refused("LS404", |c| {
-        let names: Vec<_> = (0..600).map(|n| format!("{c}{n}")).collect();
+        let names: Vec<_> = (0..900).map(|n| format!("{c}{n}")).collect();
         vec![get(format!("/patients?last_name=in.({})", names.join(",")))]
     });
 }
@@ -108,11 +108,14 @@ fn ls411_content_encodings_are_refused() {
 #[test]
 fn ls420_a_value_that_is_not_of_its_type_is_refused() {
     all_refused("LS420", |c| {
-        ["\"twelve\"", "true", "[1]", "{}", "\"1e400\"", "123456789.5"]
+        let surrogate = format!(r#"{{"mrn":"{c}","notes":"\ud800"}}"#);
+        let mut all = ["\"twelve\"", "true", "[1]", "{}", "\"1e400\"", "123456789.5"]
             .map(|value| {
                 post("/orders", format!(r#"{{"mrn":"{c}","code":"HB","volume":{value}}}"#))
             })
-            .to_vec()
+            .to_vec();
+        all.push(post("/patients", surrogate));
+        all
     });
 }
 
@@ -177,7 +180,7 @@ fn ls503_an_answer_that_cannot_be_read_is_not_passed_on() {
     let plain = [("Content-Type", "application/json")];
     let bodies = [
         fake::answer("200 OK", &gzip, b"[{\"mrn\":\"x\"}]"),
-        fake::answer("200 OK", &plain, b"[{\"mrn\":\"x\""),
+        fake::answer("200 OK", &plain, b"[{\"id\":1,"),
         fake::answer("200 OK", &plain, b"<html>"),
     ];
     for body in bodies {

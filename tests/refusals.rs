@@ -16,11 +16,9 @@ use kit::{
 fn ls100_a_target_that_cannot_be_parsed_is_refused() {
     all_refused("LS100", |c| {
         vec![
-            get(format!("/patients?mrn={c}")),
             get(format!("/patients?mrn=in.({c}")),
             get(format!("/patients?or=(mrn.eq.{c}")),
             get(format!("/patients?or=(mrn.eq.{c}))")),
-            get(format!("/patients?last_name=in.(\"{c})")),
             get(format!("/patients?select=mrn,orders(mrn&mrn=eq.{c}")),
         ]
     });
@@ -38,7 +36,6 @@ fn ls101_a_body_that_is_not_json_of_the_declared_shape_is_refused() {
             post("/patients", format!(r#"{{'mrn':'{c}'}}"#)),
             post("/patients", format!(r#"{{"mrn":"{c}",}}"#)),
             post("/patients", format!(r#"{{"mrn":"{c}","notes":"\x"}}"#)),
-            post("/patients", format!(r#"{{"mrn":"{c}","notes":"\ud800"}}"#)),
             post("/patients", format!("{{\"mrn\":\"{c}\",\"notes\":\"a\nb\"}}")),
             post("/patients", format!(r#"{{"mrn":"{c}","ward":NaN}}"#)),
             post("/patients", format!(r#"{{"mrn":"{c}","ward":01}}"#)),
@@ -112,6 +109,7 @@ fn ls104_operators_that_a_sealed_field_cannot_answer_are_refused() {
             })
             .collect();
         all.extend([
+            get(format!("/patients?mrn={c}")),
             get(format!("/patients?birth_date=eq.{c}")),
             get(format!("/patients?birth_date=in.({c})")),
             get(format!("/patients?or=(ward.eq.A,last_name.like.{c}*)")),
@@ -139,7 +137,7 @@ fn ls106_casts_aggregates_and_paths_on_a_sealed_field_are_refused() {
     all_refused("LS106", |_| {
         vec![
             get("/patients?select=id,mrn::integer"),
-            get("/patients?select=last_name->>x"),
+            get("/patients?select=last_name-%3E%3Ex"),
             get("/results?select=value.max()"),
             get("/orders?select=volume.sum()"),
         ]
@@ -201,7 +199,6 @@ fn ls110_ambiguous_framing_never_reaches_upstream() {
     let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     let length = body.len();
     let cases = [
-        (format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"), &chunked),
         (format!("Content-Length: {length}\r\nContent-Length: {}\r\n", length + 1), &body),
         ("Transfer-Encoding: chunked, identity\r\n".to_owned(), &chunked),
         ("Transfer-Encoding: gzip, chunked\r\n".to_owned(), &chunked),
@@ -224,6 +221,37 @@ fn ls110_ambiguous_framing_never_reaches_upstream() {
         canaries.assert_none("answer", got.as_bytes());
         canaries.assert_none("upstream", &front.fake.received());
     }
+}
+
+#[test]
+fn a_body_with_two_lengths_is_read_by_its_chunks_and_framed_anew() {
+    // RFC 9112 §6.3: Transfer-Encoding overrides, and the connection does not outlive the request.
+    let front = Front::shared();
+    let (canary, canaries) = canary();
+    let body = format!(r#"{{"mrn":"{canary}"}}"#);
+    let chunked = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let key = front.labseal.key("lims");
+    for (n, (one, other)) in [
+        ("Content-Length: 5", "Transfer-Encoding: chunked"),
+        ("Transfer-Encoding: chunked", "Content-Length: 5"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = format!(
+            "POST /patients?lengths={n} HTTP/1.1\r\nHost: x\r\nX-Api-Key: {key}\r\n\
+             Content-Type: application/json\r\n{one}\r\n{other}\r\n\r\n{chunked}\
+             GET /patients?smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
+        );
+        let got = raw(front.labseal.address(), request.as_bytes(), Duration::from_secs(2));
+        assert_eq!(String::from_utf8_lossy(&got).matches("HTTP/1.1 ").count(), 1);
+        for message in front.got(&format!("/patients?lengths={n}")) {
+            assert_eq!(message.values("content-length").len(), 1);
+            assert_eq!(message.header("transfer-encoding"), None);
+        }
+    }
+    assert!(front.got("/patients?smuggled").is_empty());
+    canaries.assert_none("upstream", &front.fake.received());
 }
 
 #[test]

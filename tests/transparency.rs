@@ -132,7 +132,7 @@ fn targets_pass_byte_for_byte() {
         "/?&&=&a",
         "/a;b=c?d;e",
         "/%C3%A9%c3%a9",
-        "/x?select=a,b(c)&or=(a.eq.1,b.in.(\"x,y\"))&m=eq.ls1rAAAA",
+        "/x?select=a,b(c)&or=(a.eq.1,b.in.(%22x,y%22))&m=eq.ls1rAAAA",
         "/a%00%ff",
         "/~!$'()*,:@-._",
     ] {

@@ -1,11 +1,11 @@
 //! The audit log: who did what to which classes, durable before anything is released.
 //!
 //! [`Audit::record`] gives a [`Receipt`] once the entry is on the disk, and the proxy cannot release
-//! a protected answer without one. Entries form a hash chain over numbered files; [`verify`] walks
+//! a protected answer without one. Entries form a hash chain over numbered files; [`verify()`] walks
 //! it, also while it is being written. Nothing here can hold a value: the fields of an [`Event`] are
 //! names from the policy, words from closed lists, numbers and digests.
 //!
-//! Read [`event`] for what is said, [`line`] for how it is spelled, [`log`] and `writer` for how it
+//! Read [`event`] for what is said, [`mod@line`] for how it is spelled, [`log`] and `writer` for how it
 //! becomes durable, and [`mod@verify`] for how it is proven.
 //!
 //! # Why

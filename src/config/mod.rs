@@ -2,7 +2,7 @@
 //! are. Each part owns its section: [`listener`], [`api`], [`keys`], [`limits`].
 //!
 //! Paths are relative to the file. Secrets are never in it, only references to them
-//! ([`reference`]).
+//! ([`mod@reference`]).
 //!
 //! # Why
 //! Loading judges what the file says and the secret files that are there, but not whether every

@@ -23,6 +23,12 @@ pub fn admit(headers: &HeaderMap) -> Result<(), Refusal> {
     if lengths > 1 || (lengths == 1 && headers.contains_key(TRANSFER_ENCODING)) {
         return Err(Code::AmbiguousFraming.into());
     }
+    // The HTTP library reads the chunks and ignores a coding before them; such a body is not what it
+    // seems to be.
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")) {
+        return Err(Refusal::new(Code::AmbiguousFraming).by("Transfer-Encoding"));
+    }
     if headers.get_all(HOST).iter().count() > 1 {
         return Err(Refusal::new(Code::AmbiguousFraming).by("Host"));
     }

@@ -41,6 +41,10 @@ pub struct UpstreamLimits {
     pub head_bytes: usize,
 }
 
+/// The longest target that the HTTP library can name. Envelopes are longer than what they stand for,
+/// so a target that came in well can outgrow it.
+const LONGEST_TARGET: usize = u16::MAX as usize - 1;
+
 impl Upstream {
     /// A client for the API at `base` (scheme, authority, and a path that is put before every
     /// target).
@@ -74,6 +78,9 @@ impl Upstream {
     pub fn locate(&self, target: &str) -> Result<Uri, Refusal> {
         let base = self.base.path().trim_end_matches('/');
         let full = if base.is_empty() { target.to_owned() } else { format!("{base}{target}") };
+        if full.len() > LONGEST_TARGET {
+            return Err(Code::TargetTooLong.into());
+        }
         let mut parts = self.base.clone().into_parts();
         let path: PathAndQuery =
             full.parse().map_err(|e| Refusal::new(Code::MalformedTarget).because(e))?;

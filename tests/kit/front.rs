@@ -60,7 +60,10 @@ impl Front {
         code: &str,
         canaries: &Canaries,
     ) -> Answer {
+        let sent = String::from_utf8_lossy(&request.bytes()).chars().take(300).collect::<String>();
         let answer = self.send(caller, request);
+        let got = (answer.status, answer.header("Labseal-Error"));
+        assert_eq!(got.1, Some(code), "{caller} sent:\n{sent}\nand got {got:?} {}", answer.text());
         assert_refused(&answer, code, canaries);
         canaries.assert_none("upstream", &self.fake.received());
         answer

@@ -59,6 +59,8 @@ pub fn tokens(index_ring: &[u8; 32], class: &Class, rungs: &[(&str, &[u8])]) -> 
 }
 
 /// Seals. `ladder` is empty or rungs and tokens; without a nonce the value makes it (mode d).
+// Every part of the format is named by whoever calls.
+#[allow(clippy::too_many_arguments)]
 pub fn seal(
     ring: &[u8; 32],
     class: &Class,
