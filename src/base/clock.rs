@@ -15,6 +15,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     #[allow(clippy::disallowed_methods)] // One of the two places where the clock is read.
+    #[allow(clippy::disallowed_methods)] // The one place where the clock is read.
     fn wall(&self) -> Duration {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
