@@ -100,7 +100,8 @@ impl App {
         let mut listeners = JoinSet::new();
         for listener in bound {
             let address = listener.socket.address();
-            tracing::info!(listener = listener.name, address = ?address, "serving");
+            let address = address.map_or("unix".to_owned(), |address| address.to_string());
+            tracing::info!(listener = listener.name, address, "serving");
             listeners.spawn(proxy::accept::serve(listener, sidecar.clone(), stopped.clone()));
         }
         sidecar.audit.note(Notice { milestone: Milestone::Started, policy: digest });

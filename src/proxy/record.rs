@@ -80,6 +80,7 @@ impl Record {
 
     /// The caller is known.
     pub fn identified(&mut self, caller: &Caller) {
+        tracing::trace!(request = %self.id, caller = %caller.name(), "identified");
         self.who = Some(Who { name: caller.name().clone(), via: caller.via().as_str() });
     }
 
@@ -89,6 +90,7 @@ impl Record {
         operation: &Operation,
         declares: impl FnOnce(&FunctionName) -> bool,
     ) {
+        tracing::trace!(request = %self.id, verb = operation.verb.as_str(), "classified");
         if let Some(action) = &mut self.action {
             action.subject = Some((operation.verb, Subject::of(&operation.target, declares)));
         }
@@ -96,6 +98,7 @@ impl Record {
 
     /// The database API has answered.
     pub fn answered(&mut self, status: StatusCode, took: Duration) {
+        tracing::trace!(request = %self.id, status = status.as_u16(), "answered upstream");
         self.upstream = Some((status, took));
     }
 
@@ -167,7 +170,18 @@ impl Record {
     }
 
     fn count(&self, sidecar: &Sidecar, tally: &Tally) {
-        sidecar.metrics.values(&counts(tally));
+        let counts = counts(tally);
+        tracing::debug!(
+            request = %self.id,
+            caller = self.who.as_ref().map(|who| who.name.as_str()),
+            status = self.upstream.map(|(status, _)| status.as_u16()),
+            sealed = counts.total(Fate::Sealed),
+            opened = counts.total(Fate::Opened),
+            masked = counts.total(Fate::Masked),
+            overhead_us = u64::try_from(self.overhead(sidecar).as_micros()).unwrap_or(u64::MAX),
+            "answered"
+        );
+        sidecar.metrics.values(&counts);
         sidecar.metrics.exchange(&self.action, "answered", self.overhead(sidecar), self.upstream);
     }
 

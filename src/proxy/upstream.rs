@@ -23,11 +23,15 @@ use crate::base::refusal::{Code, Refusal};
 /// a request does not meet a closing connection.
 const IDLE: Duration = Duration::from_secs(15);
 
+/// What the HTTP library can hold of a target.
+const LONGEST_TARGET: usize = (u16::MAX - 1) as usize;
+
 /// One database API.
 pub struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, AnyBody>,
     base: Uri,
     answer_within: Duration,
+    longest_target: usize,
 }
 
 /// Limits toward an upstream.
@@ -37,7 +41,7 @@ pub struct UpstreamLimits {
     pub connect: Duration,
     /// From the end of the request to the head of the answer.
     pub answer: Duration,
-    /// Bytes of the head of an answer.
+    /// Bytes of the head of an answer, and of a rewritten target.
     pub head_bytes: usize,
 }
 
@@ -66,7 +70,8 @@ impl Upstream {
             .http1_max_buf_size(limits.head_bytes.max(8 << 10))
             .set_host(false)
             .build(connector);
-        Self { client, base, answer_within: limits.answer }
+        let longest_target = limits.head_bytes.min(LONGEST_TARGET);
+        Self { client, base, answer_within: limits.answer, longest_target }
     }
 
     /// Host and port, for the `Host` of a request that came without one.
@@ -79,6 +84,9 @@ impl Upstream {
         let base = self.base.path().trim_end_matches('/');
         let full = if base.is_empty() { target.to_owned() } else { format!("{base}{target}") };
         if full.len() > LONGEST_TARGET {
+            return Err(Code::TargetTooLong.into());
+        }
+        if full.len() > self.longest_target {
             return Err(Code::TargetTooLong.into());
         }
         let mut parts = self.base.clone().into_parts();
