@@ -39,7 +39,7 @@ pub enum Rung {
 }
 
 impl Rung {
-    /// The word of the policy file, which also names the rung inside its token.
+    /// The word of the policy file. Inside a token a rung has a versioned name: `crypto::normal`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Eq => "eq",

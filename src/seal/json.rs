@@ -262,19 +262,20 @@ pub(super) const NUMBER: [bool; 256] = {
     table
 };
 
-/// Whether `token` is a number of RFC 8259.
+/// The length of the number of RFC 8259 at the start of `token`, if there is one. Whatever follows
+/// it is looked at next.
 #[inline]
-pub(super) fn is_number(token: &[u8]) -> bool {
+pub(super) fn number_len(token: &[u8]) -> Option<usize> {
     let rest = token.strip_prefix(b"-").unwrap_or(token);
     let mut rest = match rest {
         [b'0', rest @ ..] => rest,
         [b'1'..=b'9', rest @ ..] => skip_digits(rest),
-        _ => return false,
+        _ => return None,
     };
     if let [b'.', fraction @ ..] = rest {
         rest = skip_digits(fraction);
         if rest.len() == fraction.len() {
-            return false;
+            return None;
         }
     }
     if let [b'e' | b'E', exponent @ ..] = rest {
@@ -284,10 +285,10 @@ pub(super) fn is_number(token: &[u8]) -> bool {
         };
         rest = skip_digits(digits);
         if rest.len() == digits.len() {
-            return false;
+            return None;
         }
     }
-    rest.is_empty()
+    Some(token.len() - rest.len())
 }
 
 fn skip_digits(mut rest: &[u8]) -> &[u8] {
@@ -347,6 +348,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_rfc() {
+        let is_number = |text: &[u8]| number_len(text) == Some(text.len());
         for good in ["0", "-0", "1.10", "1e400", "1E+2", "12345678901234567890", "0.0e-0"] {
             assert!(is_number(good.as_bytes()), "{good}");
         }

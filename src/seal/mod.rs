@@ -18,6 +18,7 @@
 //!   sealed with the rest, and opened text is never scanned again. (2026-11)
 
 pub mod echo;
+mod frame;
 mod json;
 mod opening;
 mod proof;

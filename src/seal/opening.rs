@@ -36,7 +36,7 @@ impl Visit for Opening {
 
     fn explain(&self, stop: Stop) -> Refusal {
         match stop {
-            Stop::Refused(refusal) => refusal,
+            Stop::Refused(refusal) => *refusal,
             stop => Refusal::new(Code::UpstreamUnreadable).because(stop),
         }
     }
@@ -45,12 +45,12 @@ impl Visit for Opening {
         Ok(())
     }
 
-    fn key(&mut self, _: &[u8]) -> Result<(), Refusal> {
+    fn key(&mut self, _: &[u8]) -> Result<(), Stop> {
         Ok(())
     }
 
     #[inline]
-    fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Refusal> {
+    fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Stop> {
         if traits.escaped || envelope::could_be(inside) {
             Ok(self.elsewhere(inside, traits, made))
         } else {
@@ -58,7 +58,7 @@ impl Visit for Opening {
         }
     }
 
-    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Refusal> {
+    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop> {
         // Invariant: the scanner hands out indices of the tree that the rules were taken from.
         let rules = self.rules.clone();
         let rule = &rules[rule as usize];
@@ -72,7 +72,7 @@ impl Visit for Opening {
         };
         match (shown, rule.class.on_integrity) {
             (Some(act), _) => Ok(act),
-            (None, OnIntegrity::Fail) => Err(Refusal::new(Code::Integrity).on(&rule.field)),
+            (None, OnIntegrity::Fail) => Err(Refusal::new(Code::Integrity).on(&rule.field).into()),
             (None, OnIntegrity::Mark) => {
                 json::escape(proof::MARKER.as_bytes(), made);
                 tally::count(&mut self.tally.marked, &rule.class.name);

@@ -12,6 +12,7 @@
 //! (2026-11).
 
 use super::{
+    frame::{Frame, NONE, State, Whole},
     json::{self, Reach, Traits},
     splice::Splice,
     tree::{ELSEWHERE, Tree},
@@ -20,47 +21,6 @@ use super::{
 
 /// Deepest nesting of objects and arrays.
 pub(super) const MAX_DEPTH: usize = 128;
-
-const NONE: usize = usize::MAX;
-
-/// What may come next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    AfterValue,
-    Colon,
-    ElementOrEnd,
-    End,
-    Key,
-    KeyOrEnd,
-    Value,
-}
-
-/// An open object or array. Positions count from the start of the body.
-#[derive(Clone, Copy)]
-struct Frame {
-    is_array: bool,
-    /// Whether the window may not end before this does.
-    is_whole: bool,
-    node: u32,
-    /// Node of the elements.
-    elements: u32,
-    /// Where its bits in `Scanner::seen` begin.
-    seen_from: usize,
-    start: usize,
-    /// Start of the current member's key.
-    key_from: usize,
-    /// End of the last value, once a member was kept.
-    kept_to: usize,
-    /// Start of dropped members at the front, and the end of the last of them.
-    drop_from: usize,
-    drop_to: usize,
-}
-
-/// A value that is a field as a whole and has members or elements.
-struct Whole {
-    rule: u32,
-    depth: usize,
-}
 
 /// The state of a scan between two pieces of input.
 pub(super) struct Scanner {
@@ -217,22 +177,11 @@ impl Scanner {
                             at += 1;
                             continue;
                         }
-                        b'-' | b'0'..=b'9' => {
-                            let (mut end, traits) = self.resume(base, at + 1);
-                            while input.get(end).is_some_and(|b| json::NUMBER[usize::from(*b)]) {
-                                end += 1;
-                            }
-                            if end >= input.len() && !is_last {
-                                self.partial = Some((base + end, traits));
-                                return self.pause(state, base + at);
-                            }
-                            // Invariant: end is past at, and within the input.
-                            let token = &input[at..end];
-                            if !json::is_number(token) {
-                                return Err(Stop::Malformed);
-                            }
-                            (Lexeme::Number(token), end)
-                        }
+                        b'-' | b'0'..=b'9' => match self.number(input, base, at, is_last)? {
+                            // Invariant: a number ends after it begins, within the input.
+                            Some(end) => (Lexeme::Number(&input[at..end]), end),
+                            None => return self.pause(state, base + at),
+                        },
                         b'f' | b'n' | b't' => {
                             // Invariant: at is within the input.
                             match json::literal(&input[at..]) {
@@ -274,6 +223,36 @@ impl Scanner {
         }
     }
 
+    /// The end of the number at `at`; `None` if more of it may come.
+    #[inline]
+    fn number(
+        &mut self,
+        input: &[u8],
+        base: usize,
+        at: usize,
+        is_last: bool,
+    ) -> Result<Option<usize>, Stop> {
+        let rest = input.get(at..).unwrap_or_default();
+        if self.partial.is_none()
+            && let Some(length) = json::number_len(rest)
+            && length < rest.len()
+        {
+            return Ok(Some(at + length));
+        }
+        let (mut end, traits) = self.resume(base, at + 1);
+        while input.get(end).is_some_and(|byte| json::NUMBER[usize::from(*byte)]) {
+            end += 1;
+        }
+        if end >= input.len() && !is_last {
+            self.partial = Some((base + end, traits));
+            return Ok(None);
+        }
+        match json::number_len(rest) {
+            Some(length) if at + length == end => Ok(Some(end)),
+            _ => Err(Stop::Malformed),
+        }
+    }
+
     fn pause(&mut self, state: State, at: usize) -> Result<(), Stop> {
         self.state = state;
         self.at = at;
@@ -295,7 +274,7 @@ impl Scanner {
         if self.next != ELSEWHERE {
             let node = tree.node(self.next);
             if let Some(rule) = node.rule {
-                return Ok(splice.make(|made| visit.leaf(rule, lexeme, made))?);
+                return splice.make(|made| visit.leaf(rule, lexeme, made));
             }
             if matches!(lexeme, Lexeme::Null) {
                 // Whatever should be in the object or array is missing with it.
@@ -310,7 +289,7 @@ impl Scanner {
         }
         match lexeme {
             Lexeme::String(inside, traits) if self.whole.is_none() => {
-                Ok(splice.make(|made| visit.text(inside, traits, made))?)
+                splice.make(|made| visit.text(inside, traits, made))
             }
             _ => Ok(Act::Keep),
         }
@@ -374,18 +353,7 @@ impl Scanner {
         if self.stack.len() >= MAX_DEPTH {
             return Err(Stop::TooDeep);
         }
-        let mut frame = Frame {
-            is_array,
-            is_whole: false,
-            node: ELSEWHERE,
-            elements: ELSEWHERE,
-            seen_from: self.seen.len(),
-            start,
-            key_from: start,
-            kept_to: NONE,
-            drop_from: NONE,
-            drop_to: NONE,
-        };
+        let mut frame = Frame::new(is_array, start, self.seen.len());
         if self.next != ELSEWHERE {
             let node = tree.node(self.next);
             if let Some(rule) = node.rule {

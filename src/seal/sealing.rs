@@ -43,7 +43,7 @@ impl Visit for Sealing {
             Stop::Duplicate(rule) => about(Code::DuplicateKey, rule),
             Stop::Malformed | Stop::Shape => Refusal::new(Code::MalformedBody).because(stop),
             Stop::Missing(rule) => about(Code::MaskedWriteback, Some(rule)),
-            Stop::Refused(refusal) => refusal,
+            Stop::Refused(refusal) => *refusal,
             Stop::TooDeep => Code::TooDeep.into(),
             Stop::TooLarge => Code::RecordTooLarge.into(),
         }
@@ -53,12 +53,12 @@ impl Visit for Sealing {
         strays::search(bytes, &self.keys)
     }
 
-    fn key(&mut self, inside: &[u8]) -> Result<(), Refusal> {
-        strays::search(&json::unescape_lossy(inside), &self.keys)
+    fn key(&mut self, inside: &[u8]) -> Result<(), Stop> {
+        Ok(strays::search(&json::unescape_lossy(inside), &self.keys)?)
     }
 
     #[inline]
-    fn text(&mut self, inside: &[u8], traits: Traits, _: &mut Vec<u8>) -> Result<Act, Refusal> {
+    fn text(&mut self, inside: &[u8], traits: Traits, _: &mut Vec<u8>) -> Result<Act, Stop> {
         // Strings without escapes are searched with the window they are in.
         if traits.escaped {
             strays::search(&json::unescape_lossy(inside), &self.keys)?;
@@ -66,14 +66,14 @@ impl Visit for Sealing {
         Ok(Act::Keep)
     }
 
-    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Refusal> {
+    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop> {
         // Invariant: the scanner hands out indices of the tree that the rules were taken from.
         let rules = self.rules.clone();
         let rule = &rules[rule as usize];
         if let Write::Denied { line } = rule.write {
-            return Err(Refusal::new(Code::WriteNotGranted).on(&rule.field).at_line(line));
+            return Err(Refusal::new(Code::WriteNotGranted).on(&rule.field).at_line(line).into());
         }
-        let refuse = |code| Err(refused(rule, code));
+        let refuse = |code| Err(refused(rule, code).into());
         match value {
             Lexeme::Null if rule.guard == Guard::Unseen => return refuse(Code::MaskedWriteback),
             Lexeme::Null => return Ok(Act::Keep),

@@ -3,7 +3,7 @@
 
 use zeroize::Zeroizing;
 
-use super::visit::Act;
+use super::visit::{Act, Stop};
 use crate::base::refusal::Refusal;
 
 /// What takes the place of some bytes.
@@ -39,8 +39,8 @@ impl Splice {
     #[inline]
     pub fn make(
         &mut self,
-        visit: impl FnOnce(&mut Vec<u8>) -> Result<Act, Refusal>,
-    ) -> Result<Act, Refusal> {
+        visit: impl FnOnce(&mut Vec<u8>) -> Result<Act, Stop>,
+    ) -> Result<Act, Stop> {
         let before = self.made.len();
         let act = visit(&mut self.made)?;
         if act != Act::Replace {

@@ -216,7 +216,7 @@ impl<R: Clone, V: Visit> Windows<R, V> {
     fn advance(&mut self, is_last: bool, out: &mut Vec<u8>) -> Result<(), Refusal> {
         match self.scan(is_last) {
             Ok(()) => {}
-            Err(Stop::Refused(refusal)) => return Err(refusal),
+            Err(Stop::Refused(refusal)) => return Err(*refusal),
             Err(_) if !V::STRICT && self.tree.is_empty() => self.is_raw = true,
             Err(stop) => return Err(self.visit.explain(stop)),
         }

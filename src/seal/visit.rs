@@ -46,13 +46,13 @@ pub(super) trait Visit {
     fn stays(&self, bytes: &[u8]) -> Result<(), Refusal>;
 
     /// A key of which nothing is declared and that has escapes.
-    fn key(&mut self, inside: &[u8]) -> Result<(), Refusal>;
+    fn key(&mut self, inside: &[u8]) -> Result<(), Stop>;
 
     /// A string of which nothing is declared.
-    fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Refusal>;
+    fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Stop>;
 
     /// A value at a declared place.
-    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Refusal>;
+    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop>;
 }
 
 /// Why a scan ended early.
@@ -69,7 +69,7 @@ pub(super) enum Stop {
     Missing(u32),
     /// Decided at a place.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Box<Refusal>),
     /// A value is not the object or array that its declared members need.
     #[error("a value on the way to a declared field is not of the declared form")]
     Shape,
@@ -79,4 +79,11 @@ pub(super) enum Stop {
     /// More than a window holds.
     #[error("a record is too large")]
     TooLarge,
+}
+
+impl From<Refusal> for Stop {
+    /// Boxed, since every value that is looked at returns room for one.
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(Box::new(refusal))
+    }
 }

@@ -68,8 +68,7 @@ pub fn seal(
     ladder: &str,
     flags: u8,
     nonce: Option<[u8; 12]>,
-    kind: u8,
-    value: &[u8],
+    (kind, value): (u8, &[u8]),
 ) -> String {
     let mut text = [&[kind], value].concat();
     let nonce = nonce.unwrap_or_else(|| {
