@@ -39,7 +39,13 @@ impl Postgres {
     /// The server that the tests of one crate share; each takes a database of its own.
     pub fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<Postgres>> = OnceLock::new();
-        Arc::clone(SHARED.get_or_init(Self::start))
+        let started = || {
+            let server = Self::start();
+            // Nothing drops a static.
+            process::remove_at_exit(server.folder.path());
+            server
+        };
+        Arc::clone(SHARED.get_or_init(started))
     }
 
     /// A server of one's own, whose files can be searched.

@@ -126,6 +126,15 @@ fn spawn(command: Command) -> Child {
         .unwrap_or_else(|error| panic!("{program} does not start: {error}"))
 }
 
+/// Has a folder removed once the test process has ended, however it ends: the shell waits for the
+/// end of a pipe that nobody writes to.
+pub fn remove_at_exit(folder: &Path) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "read -r _; sleep 1; rm -rf -- \"$0\""]).arg(folder);
+    shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    std::mem::forget(shell.spawn().expect("sh runs"));
+}
+
 /// Runs a command to its end; fails the test, with its output, unless it succeeds.
 pub fn run(mut command: Command) -> Vec<u8> {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
