@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response, Version, header, request, response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::{
@@ -97,8 +98,9 @@ async fn answer(
 
     let method = head.method.clone();
     let request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
+    let again = repeatable(&request);
     let asked = sidecar.clock.instant();
-    let response = gate.upstream.forward(request).await?;
+    let response = gate.upstream.forward(request, again).await?;
     record.answered(response.status(), sidecar.clock.instant() - asked);
 
     let (mut head, incoming) = response.into_parts();
@@ -216,6 +218,19 @@ fn upstream_request(
         head::set_length(&mut head.headers, length);
     }
     Ok(Request::from_parts(head, body))
+}
+
+/// The same request once more, if nothing changes by doing it twice.
+fn repeatable(request: &Request<AnyBody>) -> Option<Request<AnyBody>> {
+    if !request.method().is_safe() || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut again = Request::new(body::none());
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    *again.extensions_mut() = request.extensions().clone();
+    Some(again)
 }
 
 /// Lets an answer go, once it is on record.

@@ -1,9 +1,11 @@
 //! The way to the database API: a pooled client with limits.
 //!
 //! # Why
-//! 2026-11-24: hyper-util's pooled client. It takes another connection for a request only if the first
-//! one closed before a byte of the request was written; one that was begun is never begun again,
-//! whatever its method, because only the LIMS knows whether doing something twice is harmless.
+//! 2026-11-24: hyper-util's pooled client. It takes another connection for a request if the first one
+//! closed before a byte of the request was written. One that was begun is never begun again, because
+//! only the LIMS knows whether doing something twice is harmless; but a GET, HEAD or OPTIONS without
+//! a body is, once, if the connection died before the head of an answer: servers close kept
+//! connections at moments of their own.
 
 use std::time::Duration;
 
@@ -23,15 +25,11 @@ use crate::base::refusal::{Code, Refusal};
 /// a request does not meet a closing connection.
 const IDLE: Duration = Duration::from_secs(15);
 
-/// What the HTTP library can hold of a target.
-const LONGEST_TARGET: usize = (u16::MAX - 1) as usize;
-
 /// One database API.
 pub struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, AnyBody>,
     base: Uri,
     answer_within: Duration,
-    longest_target: usize,
 }
 
 /// Limits toward an upstream.
@@ -41,7 +39,7 @@ pub struct UpstreamLimits {
     pub connect: Duration,
     /// From the end of the request to the head of the answer.
     pub answer: Duration,
-    /// Bytes of the head of an answer, and of a rewritten target.
+    /// Bytes of the head of an answer.
     pub head_bytes: usize,
 }
 
@@ -70,8 +68,7 @@ impl Upstream {
             .http1_max_buf_size(limits.head_bytes.max(8 << 10))
             .set_host(false)
             .build(connector);
-        let longest_target = limits.head_bytes.min(LONGEST_TARGET);
-        Self { client, base, answer_within: limits.answer, longest_target }
+        Self { client, base, answer_within: limits.answer }
     }
 
     /// Host and port, for the `Host` of a request that came without one.
@@ -86,9 +83,6 @@ impl Upstream {
         if full.len() > LONGEST_TARGET {
             return Err(Code::TargetTooLong.into());
         }
-        if full.len() > self.longest_target {
-            return Err(Code::TargetTooLong.into());
-        }
         let mut parts = self.base.clone().into_parts();
         let path: PathAndQuery =
             full.parse().map_err(|e| Refusal::new(Code::MalformedTarget).because(e))?;
@@ -96,11 +90,25 @@ impl Upstream {
         Uri::from_parts(parts).map_err(|e| Refusal::new(Code::MalformedTarget).because(e))
     }
 
-    /// Sends a request and waits for the head of the answer.
+    /// Sends a request and waits for the head of the answer. `again` makes the same request once
+    /// more, if it may be sent twice.
     ///
     /// Dropping the future cancels the request: the connection is closed, not reused.
-    pub async fn forward(&self, request: Request<AnyBody>) -> Result<Response<Incoming>, Refusal> {
-        match tokio::time::timeout(self.answer_within, self.client.request(request)).await {
+    pub async fn forward(
+        &self,
+        request: Request<AnyBody>,
+        again: Option<Request<AnyBody>>,
+    ) -> Result<Response<Incoming>, Refusal> {
+        let answered = async {
+            match (self.client.request(request).await, again) {
+                // A kept connection that was closed just when it was used again.
+                (Err(error), Some(again)) if !error.is_connect() => {
+                    self.client.request(again).await
+                }
+                (answered, _) => answered,
+            }
+        };
+        match tokio::time::timeout(self.answer_within, answered).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(Refusal::new(Code::UpstreamUnreachable).because(error)),
             Err(elapsed) => Err(Refusal::new(Code::UpstreamTimeout).because(elapsed)),

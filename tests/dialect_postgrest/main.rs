@@ -269,7 +269,9 @@ fn embed_paths_lead_to_the_entity_by_alias_or_relation() {
         assert_eq!(uses(&get(&format!("/patients?{query}"))), [expected], "{query}");
     }
     let view = get("/wards?select=*,patients(*)&mrn=eq.A1&patients.mrn=eq.B2");
-    assert_eq!(uses(&view), ["?.mrn eq A1", "lab.patients.mrn eq B2"]);
+    assert_eq!(uses(&view), ["lab.wards.mrn eq A1", "lab.patients.mrn eq B2"]);
+    let embed = get("/wards?select=*,rooms(*)&rooms.mrn=eq.A1");
+    assert_eq!(uses(&embed), ["?.mrn eq A1"]);
     let call = get("/rpc/find?mrn=A1&id=eq.1");
     assert_eq!(uses(&call), ["?.mrn other parameter", "?.id eq 1"]);
 }
