@@ -5,7 +5,7 @@ mod kit;
 
 use std::sync::OnceLock;
 
-use kit::{Answer, Canaries, Postgres, Stand, script, stand::Direct};
+use kit::{Answer, Canaries, Postgres, Request, Stand, script, stand::Direct};
 
 /// What a step of the script gave on both ways.
 struct Outcome {
@@ -87,6 +87,22 @@ fn reading_pages_aliases_and_embedded_records_gives_the_same_answers() {
 #[test]
 fn looking_up_by_number_and_by_name_gives_the_same_answers() {
     same_answers("search/", 22);
+}
+
+#[test]
+fn a_request_after_head_is_answered_however_soon_it_comes() {
+    // PostgREST closes the connection after an answer to HEAD, and does not say so.
+    let stand = Stand::start();
+    for n in 0..300 {
+        let head = stand.send("lims", Request::new("HEAD", "/patients?select=id"));
+        assert_eq!(head.status, 200);
+        let next = match n % 3 {
+            0 => stand.send("lims", Request::get("/patients?select=id")),
+            1 => stand.send("lims", Request::post("/wards", &format!(r#"{{"code":"{n}"}}"#))),
+            _ => stand.send("lims", Request::patch("/patients?id=eq.0", r#"{"ward":"A"}"#)),
+        };
+        assert!(next.status < 300, "after {n} times: {}", next.text());
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use http::{Request, Response, Uri, uri::PathAndQuery};
+use http::{HeaderValue, Method, Request, Response, Uri, header::CONNECTION, uri::PathAndQuery};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -96,9 +96,16 @@ impl Upstream {
     /// Dropping the future cancels the request: the connection is closed, not reused.
     pub async fn forward(
         &self,
-        request: Request<AnyBody>,
-        again: Option<Request<AnyBody>>,
+        mut request: Request<AnyBody>,
+        mut again: Option<Request<AnyBody>>,
     ) -> Result<Response<Incoming>, Refusal> {
+        // An answer to HEAD often comes without a length; some servers (PostgREST's is one) then
+        // close the connection without saying so, and the next write on it would be lost.
+        for request in [Some(&mut request), again.as_mut()].into_iter().flatten() {
+            if request.method() == Method::HEAD {
+                request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
         let answered = async {
             match (self.client.request(request).await, again) {
                 // A kept connection that was closed just when it was used again.
