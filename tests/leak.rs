@@ -56,6 +56,7 @@ fn no_value_of_a_protected_field_is_anywhere_but_with_the_clients() {
     stand.labseal.stop();
     let log = stand.labseal.log();
     assert!(log.lines().count() > 15 && log.contains("\"refused\""), "{log}");
+    assert!(log.contains("\"TRACE\""), "the log is not at its highest level: {log}");
 
     for (name, key) in ["lims", "clinician", "billing", "stranger"]
         .map(|caller| (format!("key of {caller}"), stand.labseal.key(caller).to_owned()))

@@ -146,8 +146,8 @@ impl Labseal {
     }
 
     fn launch(&mut self, mut command: Command) {
-        command.arg("run").arg("--config").arg(self.config());
-        command.env("RUST_LOG", "trace").env("LABSEAL_LOG", "trace").env("RUST_BACKTRACE", "1");
+        command.arg("run").arg("--config").arg(self.config()).args(["--log-level", "trace"]);
+        command.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1");
         let log = self.folder.path().join("run.log");
         let mut server = Process::start(command, &log);
         let ops = self.ops;
