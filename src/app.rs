@@ -17,7 +17,7 @@ use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
-    sync::watch,
+    sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
 };
 use tokio_rustls::TlsAcceptor;
@@ -97,12 +97,18 @@ impl App {
         background.push(tokio::spawn(follow_keys(sidecar.clone(), readiness.clone())));
         let addresses = bound.iter().map(|l| (l.name.clone(), l.socket.address())).collect();
         let (stop, stopped) = watch::channel(false);
+        let places = Arc::new(Semaphore::new(config.limits.connections));
         let mut listeners = JoinSet::new();
         for listener in bound {
             let address = listener.socket.address();
             let address = address.map_or("unix".to_owned(), |address| address.to_string());
             tracing::info!(listener = listener.name, address, "serving");
-            listeners.spawn(proxy::accept::serve(listener, sidecar.clone(), stopped.clone()));
+            listeners.spawn(proxy::accept::serve(
+                listener,
+                sidecar.clone(),
+                places.clone(),
+                stopped.clone(),
+            ));
         }
         sidecar.audit.note(Notice { milestone: Milestone::Started, policy: digest });
         Ok(Running { sidecar, readiness, config, addresses, ops, stop, listeners, background })
@@ -183,7 +189,7 @@ fn limits(config: &Config) -> Limits {
         head_bytes: config.limits.head_bytes,
         body_idle: config.timeouts.body_idle,
         drain: config.timeouts.drain,
-        connections: config.limits.connections,
+        body_bytes: config.limits.body_bytes as u64,
     }
 }
 

@@ -78,6 +78,8 @@ codes! {
     NoApi = "LS111", 404, "no API is served under this path", "check path_prefix: in the configuration";
     /// A body where the operation has none.
     UnexpectedBody = "LS112", 400, "a body came with a request that has none, so nobody would seal it", "send the request without a body";
+    /// A name that some servers would take for that of a protected field.
+    NearName = "LS113", 400, "a name differs from a protected one only in case or white space", "spell the field as the policy declares it";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.
@@ -108,6 +110,8 @@ codes! {
     HeadTooLarge = "LS403", 431, "the request head is too large", "send fewer or shorter headers";
     /// The rewritten target is longer than the limit.
     TargetTooLong = "LS404", 414, "the request target is too long", "test fewer values in one request";
+    /// More body than is held before it is forwarded.
+    BodyTooLarge = "LS405", 413, "the body is larger than the limit", "send it in parts, or raise limits.body_bytes in the configuration";
     /// A protected write in a content type that cannot be read.
     UnsupportedContentType = "LS410", 415, "protected values cannot be found in this content type", "send application/json in UTF-8";
     /// A protected write in a content encoding that cannot be read.

@@ -13,6 +13,8 @@ use crate::policy::{
 /// Sizes and counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
+    /// Bytes of a request body, which is held until all of it is sealed.
+    pub body_bytes: usize,
     /// Client connections at a time, on all listeners together.
     pub connections: usize,
     /// Bytes of a request or answer head.
@@ -21,7 +23,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections: 4096, head_bytes: 64 << 10 }
+        Self { body_bytes: 4 << 30, connections: 4096, head_bytes: 64 << 10 }
     }
 }
 
@@ -70,6 +72,7 @@ impl Limits {
                     }
                 }
             };
+        set("body_bytes", 1 << 20..=1 << 40, &mut limits.body_bytes);
         set("connections", 1..=1_000_000, &mut limits.connections);
         set("head_bytes", 8 << 10..=1 << 20, &mut limits.head_bytes);
         fields.finish(problems);

@@ -87,6 +87,8 @@ pub enum Test {
 /// How a column is used in the head.
 #[derive(Clone, Debug)]
 pub enum UseKind {
+    /// Written in every record, be it in the body or not (`columns`).
+    Column,
     /// Decides which of two records is the same (`on_conflict`).
     Conflict,
     /// Tests it.

@@ -60,8 +60,8 @@ impl ApiPolicy {
             (BodyForm::Opaque, Verb::Call | Verb::Create | Verb::Replace | Verb::Update) => {
                 RequestPlan::Scan(Node::default())
             }
-            (BodyForm::Records(records), verb) => RequestPlan::Scan(
-                records.filter_map(&mut |field| self.seal_rule(field, verb, granted))?,
+            (BodyForm::Records(records), _) => RequestPlan::Scan(
+                records.filter_map(&mut |field| self.seal_rule(field, operation, granted))?,
             ),
         };
         Ok(Plan {
@@ -113,7 +113,15 @@ impl ApiPolicy {
                 .map(|()| None);
         };
         let field_ref = FieldRef { entity: entity.clone(), field: one.column.clone() };
-        let Some(field) = self.fields.get(&field_ref) else { return Ok(None) };
+        let Some(field) = self.fields.get(&field_ref) else {
+            let near = |other: &FieldRef| {
+                other.entity == *entity && is_near(other.field.as_str(), one.column.as_str())
+            };
+            return match self.fields.keys().any(near) {
+                true => Err(Code::NearName.into()),
+                false => Ok(None),
+            };
+        };
         let class = &field.class;
         let unsupported =
             |code, word| Err(Refusal::new(code).on(&field_ref).by(word).at_line(class.line));
@@ -125,6 +133,18 @@ impl ApiPolicy {
             Err(Refusal::new(Code::FilterNotGranted).on(&field_ref).by(word).at_line(line))
         };
         match &one.kind {
+            UseKind::Column => {
+                match rights(field, granted).is_some_and(|rights| rights.may_write) {
+                    true => Ok(None),
+                    false => {
+                        let line = granted.line(&class.params.id);
+                        Err(Refusal::new(Code::WriteNotGranted)
+                            .on(&field_ref)
+                            .by("columns")
+                            .at_line(line))
+                    }
+                }
+            }
             UseKind::Conflict => match class.params.mode {
                 Mode::Deterministic => may_filter("on_conflict").map(|()| None),
                 Mode::Random | Mode::Searchable => {
@@ -151,9 +171,11 @@ impl ApiPolicy {
     /// A view may repeat a protected column under its name: testing it would send the value in
     /// clear, and anything else would give a wrong answer.
     fn judge_undeclared(&self, one: &Use, is_argument: bool) -> Result<(), Refusal> {
+        let is_value =
+            matches!(&one.kind, UseKind::Filter(filter) if filter.operator == "parameter");
         let excepted = match &one.entity {
             Some(entity) => self.exceptions.entities.contains(entity),
-            None => is_argument,
+            None => is_argument && is_value,
         };
         let protected = || {
             self.protected_names.contains(&one.column.as_str().to_lowercase())
@@ -163,6 +185,7 @@ impl ApiPolicy {
             return Ok(());
         }
         let word = match &one.kind {
+            UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(filter) => filter.operator,
             UseKind::Order => "order",
@@ -189,7 +212,7 @@ impl ApiPolicy {
     fn seal_rule(
         &self,
         field_ref: &FieldRef,
-        verb: Verb,
+        operation: &Operation,
         granted: &Granted,
     ) -> Result<Option<SealRule>, Refusal> {
         let Some(field) = self.fields.get(field_ref) else { return Ok(None) };
@@ -209,10 +232,24 @@ impl ApiPolicy {
             field: field_ref.clone(),
             guard,
             write,
-            required: verb == Verb::Replace && guard == Guard::Unseen,
+            required: guard == Guard::Unseen && is_written_whole(operation, field_ref),
             line: field.line,
         }))
     }
+}
+
+/// Whether a server may take one name for the other.
+fn is_near(declared: &str, name: &str) -> bool {
+    declared.to_lowercase() == name.trim().to_lowercase()
+}
+
+/// Whether a record without the field would put a null in its place.
+fn is_written_whole(operation: &Operation, field: &FieldRef) -> bool {
+    operation.verb == Verb::Replace
+        || operation
+            .uses
+            .iter()
+            .any(|one| matches!(one.kind, UseKind::Column) && one.column == field.field)
 }
 
 fn rights<'a>(field: &Field, granted: &'a Granted) -> Option<&'a ClassRights> {

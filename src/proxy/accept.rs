@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Sidecar,
     exchange::exchange,
-    stream::{Abort, Stream},
+    stream::{Abort, Prompt, Stream},
     upstream::Upstream,
 };
 use crate::{
@@ -103,10 +103,14 @@ impl Door {
 }
 
 /// Accepts on one listener until `stop` says so, then waits for what is in flight, up to the drain
-/// limit.
-pub async fn serve(listener: Listener, sidecar: Arc<Sidecar>, mut stop: watch::Receiver<bool>) {
+/// limit. `places` are for the connections of all listeners together.
+pub async fn serve(
+    listener: Listener,
+    sidecar: Arc<Sidecar>,
+    places: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
     let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(sidecar.limits.connections));
     let listener = Arc::new(listener);
     loop {
         let place = tokio::select! {
@@ -195,6 +199,7 @@ async fn exchanges<S>(
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let door = Arc::new(door);
+    let stream = Prompt::new(stream, sidecar.limits.head);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -84,7 +84,7 @@ async fn answer(
 
     let idle = sidecar.limits.body_idle;
     let SealedBody { body, length, finished } =
-        sealing::seal(&plan, &keys, &head.headers, incoming, idle).await?;
+        sealing::seal(&plan, &keys, &head.headers, incoming, &sidecar.limits).await?;
     let mut written = addressed.written;
     let Finished { tally: sealed, written: wrote, proof } = finished;
     written.add(wrote);

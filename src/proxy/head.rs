@@ -13,9 +13,18 @@ const HOP_BY_HOP: [HeaderName; 6] =
     [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, header::PROXY_AUTHENTICATE];
 const HOP_BY_HOP_BY_NAME: [&str; 3] = ["keep-alive", "proxy-connection", "proxy-authorization"];
 
-/// Fields by which some servers take another method than the request line's.
-const METHOD_OVERRIDES: [&str; 3] =
-    ["x-http-method", "x-http-method-override", "x-method-override"];
+/// Fields by which some servers take another method or target than the request line's.
+const OVERRIDES: [&str; 5] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Fields that repeat a target, which may hold protected values in clear.
+const COPIES: [&str; 5] =
+    ["referer", "x-original-uri", "x-forwarded-uri", "x-forwarded-url", "x-envoy-original-path"];
 
 /// Refuses heads whose meaning depends on who reads them.
 pub fn admit(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -38,7 +47,7 @@ pub fn admit(headers: &HeaderMap) -> Result<(), Refusal> {
 /// Refuses, toward an API with entities, the fields that would change what a request means.
 pub fn admit_protected(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
     let refuse = |name| Err(Refusal::new(Code::UnsupportedHeader).by(name));
-    if METHOD_OVERRIDES.iter().any(|name| headers.contains_key(*name)) {
+    if OVERRIDES.iter().any(|name| headers.contains_key(*name)) {
         return refuse("method override");
     }
     if headers.contains_key(UPGRADE) || method == Method::CONNECT {
@@ -47,17 +56,32 @@ pub fn admit_protected(method: &Method, headers: &HeaderMap) -> Result<(), Refus
     if headers.contains_key(TRAILER) {
         return refuse("Trailer");
     }
+    // What is read to classify a request must still be there when it is forwarded.
+    let stays = |name: &HeaderName| {
+        *name != "close"
+            && *name != "keep-alive"
+            && !HOP_BY_HOP.contains(name)
+            && !HOP_BY_HOP_BY_NAME.contains(&name.as_str())
+    };
+    if connection_listed(headers).any(|name| stays(&name)) {
+        return refuse("Connection");
+    }
     Ok(())
 }
 
-/// Removes what belongs to one connection, the fields that `Connection` lists included.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let listed: Vec<HeaderName> = headers
+/// The names that `Connection` lists.
+fn connection_listed(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    headers
         .get_all(CONNECTION)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
+}
+
+/// Removes what belongs to one connection, the fields that `Connection` lists included.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let listed: Vec<HeaderName> = connection_listed(headers)
         // A caller must not be able to have these taken away before they are looked at upstream.
         .filter(|name| *name != HOST && *name != CONTENT_LENGTH && *name != header::AUTHORIZATION)
         .collect();
@@ -69,9 +93,12 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a request to an API with entities answerable: no coding we cannot read, no byte ranges of
+/// Makes a request to an API with entities answerable: no copies of its target, no coding we cannot read, no byte ranges of
 /// a text that has other bytes upstream. `items` ranges are rows and stay.
 pub fn prepare_protected(headers: &mut HeaderMap) {
+    for name in COPIES {
+        headers.remove(name);
+    }
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let bytes = |value: &HeaderValue| {
         value.as_bytes().get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes="))
@@ -98,8 +125,10 @@ pub fn keep_private(headers: &mut HeaderMap) {
 /// What a `Content-Type` says of a body, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Media {
-    /// JSON in UTF-8.
+    /// JSON in UTF-8, with records as they are.
     Json,
+    /// JSON that is not known to hold records as they are, such as a list of changes to them.
+    OtherJson,
     /// JSON, or text that may be, in another charset than UTF-8.
     OtherCharset,
     /// Anything else.
@@ -115,10 +144,12 @@ pub fn media(headers: &HeaderMap) -> Media {
     let (Ok(value), None) = (value.to_str(), values.next()) else { return Media::Other };
     let mut parts = value.split(';');
     let essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-    let json = essence == "application/json" || essence.ends_with("+json");
-    if !json {
+    if essence != "application/json" && !essence.ends_with("+json") {
         return Media::Other;
     }
+    let plain = essence == "application/json"
+        || essence == "application/merge-patch+json"
+        || essence.starts_with("application/vnd.pgrst.");
     for parameter in parts {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let value = value.trim().trim_matches('"');
@@ -127,7 +158,7 @@ pub fn media(headers: &HeaderMap) -> Media {
             return Media::OtherCharset;
         }
     }
-    Media::Json
+    if plain { Media::Json } else { Media::OtherJson }
 }
 
 /// Whether the body has a content coding other than `identity`.
@@ -164,6 +195,16 @@ mod tests {
     }
 
     #[test]
+    fn what_decides_a_request_cannot_be_listed_away() {
+        let admits = |listed| {
+            let map = headers(&[("connection", listed), ("content-profile", "other")]);
+            admit_protected(&Method::POST, &map).is_ok()
+        };
+        assert!(admits("close") && admits("keep-alive, TE"));
+        assert!(!admits("Content-Profile") && !admits("close, accept"));
+    }
+
+    #[test]
     fn a_length_beside_a_transfer_coding_is_ambiguous() {
         assert!(admit(&headers(&[("content-length", "1")])).is_ok());
         assert!(admit(&headers(&[("content-length", "1"), ("content-length", "1")])).is_err());
@@ -177,6 +218,7 @@ mod tests {
             ("application/json", Media::Json),
             ("Application/JSON; charset=\"UTF-8\"", Media::Json),
             ("application/vnd.pgrst.object+json", Media::Json),
+            ("application/json-patch+json", Media::OtherJson),
             ("application/json; charset=utf-16", Media::OtherCharset),
             ("application/json;charset=iso-8859-1", Media::OtherCharset),
             ("text/csv", Media::Other),

@@ -55,6 +55,6 @@ pub struct Limits {
     pub body_idle: Duration,
     /// For exchanges in flight when the sidecar stops.
     pub drain: Duration,
-    /// Connections at once, on one listener.
-    pub connections: usize,
+    /// Bytes of a request body that is read before it is forwarded.
+    pub body_bytes: u64,
 }

@@ -80,11 +80,13 @@ impl Opening<'_> {
             return self.echo(media, incoming).await;
         }
         let form = match media {
-            Media::Json => Form::Json,
+            Media::Json | Media::OtherJson => Form::Json,
             // Some APIs say text/plain or nothing of their JSON; the policy knows better.
             Media::Other | Media::Unsaid if !node.is_empty() && is_text(&head.headers) => {
                 Form::Json
             }
+            // Declared values that cannot be looked at might not be envelopes at all.
+            _ if !node.is_empty() => return Err(Code::UpstreamUnreadable.into()),
             // What is in no form that is opened holds envelopes at most, and keeps them.
             Media::Other | Media::OtherCharset | Media::Unsaid => {
                 return Ok(Opened::Through(incoming));
@@ -111,7 +113,7 @@ impl Opening<'_> {
             }
             body.extend_from_slice(&data);
         }
-        let json = media == Media::Json;
+        let json = matches!(media, Media::Json | Media::OtherJson);
         let opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
         Ok(Opened::Whole(opened, Tally::default()))
     }

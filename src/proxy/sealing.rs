@@ -1,6 +1,6 @@
 //! The request body on its way in: read, sealed window by window, and kept until all of it is sealed.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::HeaderMap;
 use http_body::Body as _;
@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::{
+    Limits,
     body::{self, AnyBody, Spool},
     head::{self, Media},
 };
@@ -38,7 +39,7 @@ pub async fn seal(
     keys: &Arc<Snapshot>,
     headers: &HeaderMap,
     mut incoming: Incoming,
-    idle: Duration,
+    limits: &Limits,
 ) -> Result<SealedBody, Refusal> {
     let form = match &plan.request {
         RequestPlan::Nothing | RequestPlan::Pass => Form::Bytes,
@@ -49,7 +50,7 @@ pub async fn seal(
         RequestPlan::Scan(_) => match head::media(headers) {
             // Absent means JSON to the APIs that take JSON; what is not JSON is refused all the same.
             Media::Json | Media::Unsaid => Form::Json,
-            Media::OtherCharset | Media::Other => {
+            Media::OtherCharset | Media::OtherJson | Media::Other => {
                 return Err(Code::UnsupportedContentType.into());
             }
         },
@@ -65,8 +66,9 @@ pub async fn seal(
         return Ok(SealedBody { body: body::none(), length: None, finished });
     }
     let mut spool = Spool::default();
+    let mut came = 0;
     loop {
-        let frame = timeout(idle, incoming.frame())
+        let frame = timeout(limits.body_idle, incoming.frame())
             .await
             .map_err(|elapsed| Refusal::new(Code::RequestTimeout).because(elapsed))?;
         let Some(frame) = frame else { break };
@@ -74,6 +76,10 @@ pub async fn seal(
         let Ok(data) = frame.into_data() else {
             return Err(Refusal::new(Code::UnsupportedHeader).by("Trailer"));
         };
+        came += data.len() as u64;
+        if came > limits.body_bytes {
+            return Err(Code::BodyTooLarge.into());
+        }
         transform.push(&data, spool.buffer())?;
         spool.settle().await.map_err(unspooled)?;
     }

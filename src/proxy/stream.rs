@@ -5,6 +5,7 @@
 //! answer says so with [`Abort`], and the socket is then closed with `SO_LINGER` zero.
 
 use std::{
+    future::Future as _,
     io,
     pin::Pin,
     sync::{
@@ -12,11 +13,13 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
+    time::Sleep,
 };
 
 /// Says that the connection must not look cleanly ended.
@@ -31,6 +34,74 @@ impl Abort {
 
     fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What a connection of HTTP/2 begins with (RFC 9113 §3.4). While all that has come is a part of it,
+/// the server cannot tell which protocol is spoken, and has no timeout of its own.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A connection whose first bytes must come within a time.
+pub struct Prompt<S> {
+    inner: S,
+    deadline: Pin<Box<Sleep>>,
+    /// How much of the preface has come; `None` once something else has, or all of it.
+    preface: Option<usize>,
+}
+
+impl<S> Prompt<S> {
+    /// From now on, the first bytes have `within` to come.
+    pub fn new(inner: S, within: Duration) -> Self {
+        Self { inner, deadline: Box::pin(tokio::time::sleep(within)), preface: Some(0) }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Prompt<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(had) = self.preface else { return Pin::new(&mut self.inner).poll_read(cx, buf) };
+        let before = buf.filled().len();
+        if Pin::new(&mut self.inner).poll_read(cx, buf)?.is_pending() {
+            return self.deadline.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()));
+        }
+        let came = buf.filled().get(before..).unwrap_or_default();
+        let rest = PREFACE.get(had..).unwrap_or_default();
+        let undecided = came.len() < rest.len() && rest.starts_with(came) && !came.is_empty();
+        self.preface = undecided.then_some(had + came.len());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Prompt<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
 
@@ -63,7 +134,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         if let (Socket::Tcp(socket), true) = (&self.socket, self.abort.is_set()) {
             // If this fails the peer sees a plain close, which is the best that is left.
-            let _ = socket2::SockRef::from(socket).set_linger(Some(std::time::Duration::ZERO));
+            let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
         }
     }
 }

@@ -80,6 +80,9 @@ impl Upstream {
     pub fn locate(&self, target: &str) -> Result<Uri, Refusal> {
         let base = self.base.path().trim_end_matches('/');
         let full = if base.is_empty() { target.to_owned() } else { format!("{base}{target}") };
+        if !base.is_empty() && has_dot_segment(target) {
+            return Err(Refusal::new(Code::MalformedTarget).by("path"));
+        }
         if full.len() > LONGEST_TARGET {
             return Err(Code::TargetTooLong.into());
         }
@@ -119,6 +122,27 @@ impl Upstream {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(Refusal::new(Code::UpstreamUnreachable).because(error)),
             Err(elapsed) => Err(Refusal::new(Code::UpstreamTimeout).because(elapsed)),
+        }
+    }
+}
+
+/// Whether a path leads up, so that it could leave the path of the API that it was meant for.
+fn has_dot_segment(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
+    path.replace("%2e", ".").replace("%2f", "/").split(['/', '\\']).any(|part| part == "..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_leads_up_is_seen_behind_its_encoding() {
+        for target in ["/..", "/a/../b", "/%2e%2E/b", "/a%2f..%2fb?x", "/.%2e"] {
+            assert!(has_dot_segment(target), "{target}");
+        }
+        for target in ["/", "/a..b", "/a?b=/../c", "/...", "/.a/."] {
+            assert!(!has_dot_segment(target), "{target}");
         }
     }
 }

@@ -325,6 +325,16 @@ impl Scanner {
             } else {
                 node.member(inside)
             };
+            if V::STRICT && member.is_none() {
+                let mut text = Vec::new();
+                let near = match traits.escaped {
+                    true => json::unescape(inside, &mut text).is_ok() && node.is_near(&text),
+                    false => node.is_near(inside),
+                };
+                if near {
+                    return Err(Stop::Near);
+                }
+            }
             if let Some((place, child)) = member {
                 let place = place as usize;
                 let bit = 1 << (place % 64);

@@ -43,6 +43,7 @@ impl Visit for Sealing {
             Stop::Duplicate(rule) => about(Code::DuplicateKey, rule),
             Stop::Malformed | Stop::Shape => Refusal::new(Code::MalformedBody).because(stop),
             Stop::Missing(rule) => about(Code::MaskedWriteback, Some(rule)),
+            Stop::Near => Code::NearName.into(),
             Stop::Refused(refusal) => *refusal,
             Stop::TooDeep => Code::TooDeep.into(),
             Stop::TooLarge => Code::RecordTooLarge.into(),

@@ -50,6 +50,16 @@ impl Flat {
         Some((place as u32, member.node))
     }
 
+    /// Whether some server may take `key` for a declared one that it is not.
+    pub fn is_near(&self, key: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(key) else { return false };
+        let text = text.split('\0').next().unwrap_or_default().trim();
+        self.members.iter().any(|member| {
+            let declared = std::str::from_utf8(&member.key).unwrap_or_default();
+            declared.len() == text.len() && declared.to_lowercase() == text.to_lowercase()
+        })
+    }
+
     /// How many members are declared.
     pub fn member_count(&self) -> usize {
         self.members.len()

@@ -64,6 +64,7 @@ fn refused(target: &str) -> Code {
 /// Uses in one line each: `entity.column kind`.
 fn uses(operation: &Operation) -> Vec<String> {
     let kind = |kind: &UseKind| match kind {
+        UseKind::Column => "columns".to_owned(),
         UseKind::Conflict => "conflict".to_owned(),
         UseKind::Order => "order".to_owned(),
         UseKind::Transform(word) => format!("transform {word}"),

@@ -203,8 +203,9 @@ impl Json {
             let own = route.query.iter().find(|protected| *protected == name);
             // Servers differ about case, brackets and semicolons in names.
             let could = |name: &str| {
-                let name = name.split(['[', '.']).next().unwrap_or_default().trim().to_lowercase();
-                route.query.iter().any(|protected| protected.to_lowercase() == name)
+                words(name).any(|word| {
+                    route.query.iter().any(|protected| protected.to_lowercase() == word)
+                })
             };
             let raw = target.get(parameter.whole.clone()).unwrap_or_default();
             let hidden = raw.contains(';')
@@ -220,7 +221,8 @@ impl Json {
                     reading.push(Some(&route.name), column, equal(text), Some(range.clone()));
                 }
                 (None, Some(_)) if could(name) => return Err(malformed()),
-                (Some(_) | None, _) => {}
+                (None, _) => self.undeclared_use(target, parameter.whole, reading)?,
+                (Some(_), _) => {}
             }
         }
         Ok(())
@@ -229,28 +231,48 @@ impl Json {
     /// Every query parameter of a request that no route describes. One that has the name of a
     /// protected place goes by the name of that place, so that the policy knows it.
     fn undeclared_uses(&self, target: &str, reading: &mut Reading) -> Result<(), Refusal> {
-        let protected: Vec<_> = self.routes.iter().flat_map(|route| &route.fields).collect();
         for parameter in parameters(target)? {
-            let raw = target.get(parameter.whole).unwrap_or_default();
-            for part in raw.split(';') {
-                let name = part.split('=').next().unwrap_or_default();
-                let name = Decoded::of_query(name, 0..name.len()).ok_or(Code::MalformedTarget)?;
-                let bare = name.text().split(['[', '.']).next().unwrap_or_default();
-                if bare.is_empty() {
-                    continue;
-                }
-                let known = protected.iter().find(|field| {
-                    last_name(field.as_str()).to_lowercase() == bare.trim().to_lowercase()
-                });
-                let column = match known {
-                    Some(field) => field.to_string(),
-                    None => format!("query:{}", name.text()),
-                };
-                reading.push(None, column, Test::Other, None);
-            }
+            self.undeclared_use(target, parameter.whole, reading)?;
         }
         Ok(())
     }
+
+    fn undeclared_use(
+        &self,
+        target: &str,
+        whole: Range<usize>,
+        reading: &mut Reading,
+    ) -> Result<(), Refusal> {
+        let raw = target.get(whole).unwrap_or_default();
+        for part in raw.split(';') {
+            let name = part.split('=').next().unwrap_or_default();
+            let name = Decoded::of_query(name, 0..name.len()).ok_or(Code::MalformedTarget)?;
+            let protected = self.routes.iter().flat_map(|route| &route.fields);
+            let named = |field: &&FieldName| {
+                words(name.text()).any(|word| last_name(field.as_str()).to_lowercase() == word)
+            };
+            let column = match { protected }.find(named) {
+                Some(field) => field.to_string(),
+                None => format!("query:{}", name.text()),
+            };
+            reading.push(None, column, Test::Other, None);
+        }
+        Ok(())
+    }
+}
+
+/// The name of a parameter, and every word in it by which some server may know it: `filter[mrn]`,
+/// `mrn__eq`, `name-like`.
+fn words(name: &str) -> impl Iterator<Item = String> {
+    let name = name.to_lowercase();
+    let whole = name.trim().trim_matches(['\0', '\u{feff}']).to_owned();
+    let split = name.replace("__", " ");
+    let parts: Vec<_> = split
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .filter(|part| !part.is_empty())
+        .map(str::to_owned)
+        .collect();
+    std::iter::once(whole).chain(parts)
 }
 
 impl Reading {

@@ -125,18 +125,26 @@ impl Route {
             })
     }
 
-    /// Whether a server that normalises more than we do could take the path for this route.
+    /// Whether a server that normalises more than we do could take the path for this route; or, if
+    /// the route holds a protected value in its path, for something under or above it.
     pub(super) fn could_match(&self, path: &Path) -> bool {
         let own: Vec<_> = self
             .segments
             .iter()
             .filter(|own| !matches!(own, Segment::Literal(text) if text.is_empty()))
             .collect();
-        own.len() == path.normal.len()
-            && own.iter().zip(&path.normal).all(|(own, text)| match own {
+        let fits = |run: &[String]| {
+            own.iter().zip(run).all(|(own, text)| match own {
                 Segment::Literal(literal) => literal.to_lowercase() == text.to_lowercase(),
                 Segment::Parameter { .. } => true,
             })
+        };
+        let holds_value =
+            own.iter().any(|own| matches!(own, Segment::Parameter { protected: true, .. }));
+        match holds_value && !own.is_empty() {
+            true => path.normal.windows(own.len()).any(fits),
+            false => own.len() == path.normal.len() && fits(&path.normal),
+        }
     }
 
     /// The protected parameters in a path that matches: name, and where the value stands.

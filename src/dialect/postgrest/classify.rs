@@ -200,6 +200,11 @@ impl<'a> Walk<'a> {
         for (param, meaning) in &parameters {
             match meaning {
                 Meaning::Harmless => {}
+                Meaning::Columns(columns) => {
+                    for column in columns {
+                        self.fixed(param, self.entity, column, UseKind::Column)?;
+                    }
+                }
                 Meaning::Conflict(columns) => {
                     for column in columns {
                         self.fixed(param, self.entity, column, UseKind::Conflict)?;

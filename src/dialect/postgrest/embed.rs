@@ -44,6 +44,13 @@ fn candidates<'a>(
     }
 }
 
+/// Adds a member, unless its key is that of a field already: an alias cannot take a field's place.
+fn add(found: &mut BTreeMap<String, Node<FieldRef>>, key: String, node: Node<FieldRef>) {
+    if found.get(&key).is_none_or(|there| there.field.is_none()) {
+        found.insert(key, node);
+    }
+}
+
 /// The members of an answer's record.
 pub(super) fn members(
     declared: &Declared,
@@ -69,10 +76,12 @@ pub(super) fn members(
                     continue;
                 }
                 match spread {
-                    Spread::Spread => found.extend(inner),
+                    Spread::Spread => {
+                        inner.into_iter().for_each(|(key, node)| add(&mut found, key, node))
+                    }
                     Spread::Nested => {
                         let key = alias.as_ref().unwrap_or(&relation.text).clone();
-                        found.insert(key, one_or_many(inner, Unit::Part));
+                        add(&mut found, key, one_or_many(inner, Unit::Part));
                     }
                 }
             }

@@ -31,6 +31,8 @@ pub(super) struct Param {
 pub(super) enum Meaning {
     /// Nothing that names a column's value: `columns`, `limit`, `offset`, a name alone.
     Harmless,
+    /// `columns`.
+    Columns(Vec<Name>),
     /// `on_conflict`.
     Conflict(Vec<Name>),
     /// `and`, `or` and their negations.
@@ -85,8 +87,8 @@ impl Param {
                     .ok_or_else(|| malformed("select"));
             }
             "columns" => {
-                let known = select::names(value).is_some();
-                return known.then_some(Meaning::Harmless).ok_or_else(|| malformed("columns"));
+                let names = select::names(value).map(Meaning::Columns);
+                return names.ok_or_else(|| malformed("columns"));
             }
             "on_conflict" => {
                 let names = select::names(value).map(Meaning::Conflict);
