@@ -1,10 +1,12 @@
 //! Files that nobody else may read: root key, passphrase, key store.
 //!
-//! A file's own mode and owner are judged, on the open file, not its folder's: a folder may be
-//! shared for good reasons, and what matters is who can read these bytes.
+//! A file's own mode and owner are judged, not its folder's: a folder may be shared for good reasons,
+//! and what matters is who can read these bytes. [`Exposure::of`] is the one place that judges; the
+//! configuration asks it early, and [`read`] again on the open file.
 
 use std::{
-    fs::File,
+    fmt,
+    fs::{File, Metadata},
     io::{self, Read as _, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -26,23 +28,13 @@ pub enum PrivateError {
         /// Which.
         path: PathBuf,
     },
-    /// Group or others may read or change it.
-    #[error("{path} may be read or changed by others (mode {mode:04o}); run: chmod 600 {path}")]
-    Mode {
+    /// Others may read or change it, or own it.
+    #[error("{path} {exposure}; run: {}", exposure.remedy(path))]
+    Exposed {
         /// Which.
         path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// It belongs to somebody else.
-    #[error("{path} belongs to user {owner}; run: chown {us} {path}")]
-    Owner {
-        /// Which.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// Who we are.
-        us: u32,
+        /// How.
+        exposure: Exposure,
     },
     /// It cannot be read.
     #[error("{path} cannot be read")]
@@ -70,20 +62,58 @@ pub enum PrivateError {
     },
 }
 
-/// Checks that the file is ours, or root's, and closed to others.
+/// How a file that should be private is open to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// Group or others have access. Holds the permission bits.
+    Mode(u32),
+    /// It belongs to somebody else.
+    Owner {
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        us: u32,
+    },
+}
+
+impl Exposure {
+    /// Judges a file: it has to be ours, or root's, and closed to others.
+    pub fn of(file: &Metadata) -> Option<Self> {
+        let us = nix::unistd::geteuid().as_raw();
+        if file.uid() != us && file.uid() != 0 {
+            return Some(Self::Owner { owner: file.uid(), us });
+        }
+        // Fifos and descriptors (process substitution) have a mode too, and are judged by it.
+        let mode = file.mode() & 0o7777;
+        (mode & 0o077 != 0).then_some(Self::Mode(mode))
+    }
+
+    /// The command that closes the file.
+    pub fn remedy(self, path: &Path) -> String {
+        match self {
+            Self::Mode(_) => format!("chmod 600 {}", path.display()),
+            Self::Owner { us, .. } => format!("chown {us} {}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for Exposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mode(mode) => write!(f, "is open to others (mode {mode:04o})"),
+            Self::Owner { owner, .. } => write!(f, "belongs to another user (uid {owner})"),
+        }
+    }
+}
+
+/// Checks that an open file is private.
 pub fn judge(path: &Path, file: &File) -> Result<(), PrivateError> {
-    let metadata =
-        file.metadata().map_err(|source| PrivateError::Read { path: path.to_owned(), source })?;
-    let us = nix::unistd::geteuid().as_raw();
-    if metadata.uid() != us && metadata.uid() != 0 {
-        return Err(PrivateError::Owner { path: path.to_owned(), owner: metadata.uid(), us });
+    let failed = |source| PrivateError::Read { path: path.to_owned(), source };
+    let metadata = file.metadata().map_err(failed)?;
+    match Exposure::of(&metadata) {
+        Some(exposure) => Err(PrivateError::Exposed { path: path.to_owned(), exposure }),
+        None => Ok(()),
     }
-    // Fifos and descriptors (process substitution) have a mode too, and are judged by it.
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(PrivateError::Mode { path: path.to_owned(), mode });
-    }
-    Ok(())
 }
 
 /// Reads a private file.
