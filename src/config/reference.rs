@@ -83,7 +83,7 @@ impl FileRef {
     /// Reports the file if it is there and open to others.
     pub(super) fn judge(&self, problems: &mut Problems) {
         let Ok(file) = self.path.metadata() else { return };
-        if let Some(exposure) = Exposure::of(&file) {
+        if let Some(exposure) = Exposure::of(&self.path, &file) {
             let message = format!("{} {exposure}", self.path.display());
             problems.error(self.at, message, exposure.remedy(&self.path));
         }
