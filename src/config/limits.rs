@@ -13,7 +13,7 @@ use crate::policy::{
 /// Sizes and counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Client connections at a time, on all listeners together.
+    /// Client connections at a time, on each listener.
     pub connections: usize,
     /// Bytes of a request or answer head.
     pub head_bytes: usize,
