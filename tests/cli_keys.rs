@@ -5,7 +5,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
     process::{Command, Stdio},
 };
@@ -131,6 +131,23 @@ fn init_refuses_a_passphrase_that_others_may_read() {
     assert!(ran.err.contains("chmod 600") || ran.out.contains("chmod 600"), "{}", ran.err);
     assert!(!lab.path().join("labseal.db").exists());
     assert!(!lab.path().join("root.key").exists());
+}
+
+#[test]
+fn init_takes_a_credential_of_systemd_that_only_an_access_list_opens() {
+    let lab = lab();
+    let file = lab.path().join("passphrase");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
+    let init = |credentials: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_labseal"));
+        command.args(INIT).current_dir(lab.path()).stdin(Stdio::null());
+        command.env("CREDENTIALS_DIRECTORY", credentials).output().unwrap().status.success()
+    };
+    assert!(!init("/run/credentials/labseal.service"), "it is no credential of that folder");
+    assert!(!init(""));
+    // Only what belongs to root counts, as it does there.
+    let is_roots = fs::metadata(&file).unwrap().uid() == 0;
+    assert_eq!(init("."), is_roots);
 }
 
 #[test]

@@ -9,9 +9,8 @@ use std::{
 };
 
 use labseal::{
-    config::{
-        Bind, Config, LogLevel, SecretError, SecretRef, keys::StoreSection, reference::read_secret,
-    },
+    config::{Bind, Config, LogLevel, SecretRef, keys::StoreSection},
+    keys::private::{self, PrivateError},
     policy::{Diagnostic, Policy, Severity},
 };
 
@@ -127,10 +126,10 @@ fn a_secret_file_is_for_its_owner_alone_at_load_and_at_reading() {
             assert_eq!(found.len(), 1);
             assert_eq!(found[0].remedy, format!("chmod 600 {}", secret.display()));
         }
-        match read_secret(&secret) {
-            Ok(read) => assert!(is_sound && read.len() == "hunter2".len(), "{mode:o}"),
+        match private::read(&secret) {
+            Ok(read) => assert!(is_sound && read.len() == "hunter2\n".len(), "{mode:o}"),
             Err(error) => {
-                assert!(!is_sound && matches!(error, SecretError::Exposed { .. }), "{error}");
+                assert!(!is_sound && matches!(error, PrivateError::Exposed { .. }), "{error}");
             }
         }
     }

@@ -16,6 +16,8 @@ use crate::{
     config::Config,
 };
 
+use super::check::Unusable;
+
 /// Verify or show the audit log
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -62,10 +64,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Show(show) => &show.config,
         Command::Verify(verify) => &verify.config,
     };
-    let config = match Config::load(file) {
-        Ok(config) => config,
-        Err(problems) => return super::check::report(&problems),
-    };
+    let config = Config::load(file).map_err(Unusable)?;
     match args.command {
         Command::Show(show) => self::show(&config.audit_dir, &show),
         Command::Verify(verify) => self::verify(&config.audit_dir, &verify),

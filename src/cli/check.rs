@@ -100,13 +100,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(if findings.is_usable() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints the problems that keep another command from running, and gives its exit code.
-pub fn report(problems: &[Diagnostic]) -> anyhow::Result<ExitCode> {
-    for problem in problems {
-        anstream::eprintln!("{}", spelled(problem));
-    }
-    Ok(ExitCode::FAILURE)
-}
+/// Files that a command cannot use, with everything that is wrong with them.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", self.0.iter().map(spelled).collect::<Vec<_>>().join("\n"))]
+pub struct Unusable(pub Vec<Diagnostic>);
 
 fn print(diagnostics: &[Diagnostic]) {
     for diagnostic in diagnostics {

@@ -17,6 +17,8 @@ use crate::{
     policy::Policy,
 };
 
+use super::check::Unusable;
+
 /// Create the key store and the root key
 ///
 /// Done once, before the first start. Nothing that exists is overwritten. The passphrase is taken
@@ -34,15 +36,9 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = match Config::load(&args.config) {
-        Ok(config) => config,
-        Err(problems) => return super::check::report(&problems),
-    };
+    let config = Config::load(&args.config).map_err(Unusable)?;
     // The policy before the keys: if it cannot be read, nothing is left half done.
-    let policy = match Policy::load(config.policy.path()) {
-        Ok((policy, _)) => policy,
-        Err(problems) => return super::check::report(&problems),
-    };
+    let (policy, _) = Policy::load(config.policy.path()).map_err(Unusable)?;
     let classes: Vec<_> = policy.classes().iter().map(|class| class.params.clone()).collect();
 
     let address = custody::store_address(&config);

@@ -13,6 +13,8 @@ use crate::{
     policy::Policy,
 };
 
+use super::check::Unusable;
+
 /// Say what an envelope tells about itself; never opens it
 ///
 /// Format, mode, search tokens, flags, kid and sizes need no key. With --config also the ring, the
@@ -38,10 +40,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let mut facts = format(&parsed, text);
     if let Some(file) = &args.config {
-        let config = match Config::load(file) {
-            Ok(config) => config,
-            Err(problems) => return super::check::report(&problems),
-        };
+        let config = Config::load(file).map_err(Unusable)?;
         facts.extend(look_up(&config, parsed.kid())?);
     }
     match args.json {

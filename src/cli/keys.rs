@@ -15,6 +15,8 @@ use crate::{
     keys::{KeyVersion, Keys, Ring, Rotated, Step},
 };
 
+use super::check::Unusable;
+
 /// How long a new key is known before it is used. Running processes ask for new keys four times a
 /// second, so after this they can open what others seal with it.
 const SETTLE: Duration = Duration::from_millis(400);
@@ -68,10 +70,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::List(source) => source,
         Command::Rotate(rotate) => &rotate.source,
     };
-    let config = match Config::load(&source.config) {
-        Ok(config) => config,
-        Err(problems) => return super::check::report(&problems),
-    };
+    let config = Config::load(&source.config).map_err(Unusable)?;
     let keys = custody::open_keys(&config, Arc::new(SystemClock))?;
     match &args.command {
         Command::List(_) => list(&keys.describe()?, source.json),

@@ -15,6 +15,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 
+use self::check::Unusable;
+
 /// Transparent encryption sidecar for the HTTP API of a database.
 ///
 /// labseal stands between an unmodified application and its database API. It seals sensitive fields
@@ -70,7 +72,10 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
     };
     outcome.unwrap_or_else(|error| {
-        anstream::eprintln!("error: {error:#}");
+        match error.downcast_ref::<Unusable>() {
+            Some(files) => anstream::eprintln!("{files}"),
+            None => anstream::eprintln!("error: {error:#}"),
+        }
         ExitCode::FAILURE
     })
 }

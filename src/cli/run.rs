@@ -13,6 +13,8 @@ use crate::{
     config::{Config, LogLevel},
 };
 
+use super::check::Unusable;
+
 /// Serve.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -27,10 +29,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let config = match Config::load(&args.config) {
-        Ok(config) => config,
-        Err(problems) => return super::check::report(&problems),
-    };
+    let config = Config::load(&args.config).map_err(Unusable)?;
     app::log_to_stderr(args.log_level.unwrap_or_else(|| level(config.log)));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve(config))?;

@@ -19,7 +19,7 @@ pub use api::{Api, Upstream, UpstreamTls};
 pub use keys::{KeysSection, ProviderSection};
 pub use limits::{Limits, Timeouts};
 pub use listener::{Bind, Listener, ListenerTls};
-pub use reference::{FileRef, SecretError, SecretRef};
+pub use reference::{FileRef, SecretRef};
 
 use std::{
     net::SocketAddr,

@@ -1,20 +1,15 @@
 //! References to files and secrets. The configuration holds these, never a secret.
 //!
-//! A file that holds a secret is judged by its own mode and owner: readable and writable by its
-//! owner alone, who is the user that runs labseal, or root. The folder around it is not judged.
+//! A file that holds a secret must be open to its owner alone ([`Exposure`]). What it holds is read
+//! by whoever uses it.
 
 use std::{
-    env, fmt,
-    fs::{File, Metadata},
-    io::{self, Read},
-    os::unix::fs::MetadataExt,
+    fs::File,
     path::{Path, PathBuf},
 };
 
-use nix::unistd::geteuid;
-
 use crate::{
-    base::secret::Plaintext,
+    keys::private::Exposure,
     policy::{
         diagnostic::{Place, Problems},
         document::{Node, text},
@@ -35,59 +30,6 @@ pub enum SecretRef {
     Env(String),
     /// In a file of its own.
     File(FileRef),
-}
-
-/// Why a secret cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SecretError {
-    /// The environment variable is not set, or not UTF-8.
-    #[error("the environment variable {0} is not set")]
-    Env(String),
-    /// Others may read or write the file, or own it.
-    #[error("{} {exposure}", path.display())]
-    Exposed {
-        /// The file.
-        path: PathBuf,
-        /// How.
-        exposure: Exposure,
-    },
-    /// The file cannot be read.
-    #[error("{} cannot be read", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
-/// How a secret file is open to others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exposure {
-    /// Group or others have access.
-    Mode(u32),
-    /// It belongs to somebody else.
-    Owner(u32),
-}
-
-impl fmt::Display for Exposure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mode(mode) => write!(f, "is open to others (mode {mode:04o})"),
-            Self::Owner(uid) => write!(f, "belongs to another user (uid {uid})"),
-        }
-    }
-}
-
-impl Exposure {
-    /// Judges an open file, so that it cannot be exchanged between judging and reading.
-    pub fn of(file: &Metadata) -> Option<Self> {
-        let (mode, uid) = (file.mode() & 0o7777, file.uid());
-        if uid != 0 && uid != geteuid().as_raw() {
-            return Some(Self::Owner(uid));
-        }
-        (mode & 0o077 != 0).then_some(Self::Mode(mode))
-    }
 }
 
 impl FileRef {
@@ -140,15 +82,11 @@ impl FileRef {
 
     /// Reports the file if it is there and open to others.
     pub(super) fn judge(&self, problems: &mut Problems) {
-        let Some(exposure) = self.path.metadata().ok().and_then(|file| Exposure::of(&file)) else {
-            return;
-        };
-        let shown = self.path.display();
-        let remedy = match exposure {
-            Exposure::Mode(_) => format!("chmod 600 {shown}"),
-            Exposure::Owner(_) => format!("chown it to the user that runs labseal: {shown}"),
-        };
-        problems.error(self.at, format!("{shown} {exposure}"), remedy);
+        let Ok(file) = self.path.metadata() else { return };
+        if let Some(exposure) = Exposure::of(&self.path, &file) {
+            let message = format!("{} {exposure}", self.path.display());
+            problems.error(self.at, message, exposure.remedy(&self.path));
+        }
     }
 
     pub(super) fn resolve(path: &str, at: Place, problems: &Problems) -> Self {
@@ -178,36 +116,4 @@ impl SecretRef {
         }
         Some(Self::Env(name.to_owned()))
     }
-
-    /// The secret, without the newline that ends a file. The file is judged again, as it is opened.
-    pub fn reveal(&self) -> Result<Plaintext, SecretError> {
-        match self {
-            Self::Env(name) => {
-                let secret = env::var(name).map_err(|_| SecretError::Env(name.clone()))?;
-                Ok(Plaintext::new(secret.into_bytes()))
-            }
-            Self::File(file) => read_secret(&file.path),
-        }
-    }
-}
-
-/// Reads a secret file, unless it is open to others.
-pub fn read_secret(path: &Path) -> Result<Plaintext, SecretError> {
-    let unreadable = |source| SecretError::Unreadable { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if let Some(exposure) = Exposure::of(&metadata) {
-        return Err(SecretError::Exposed { path: path.to_owned(), exposure });
-    }
-    // Room for all of it at once: a buffer that grows leaves copies behind.
-    let room = usize::try_from(metadata.len()).unwrap_or_default().saturating_add(1);
-    let mut bytes = Vec::with_capacity(room.min(1 << 20));
-    file.by_ref().take(1 << 20).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-    }
-    Ok(Plaintext::new(bytes))
 }

@@ -1,10 +1,19 @@
 //! Files that nobody else may read: root key, passphrase, key store.
 //!
-//! A file's own mode and owner are judged, on the open file, not its folder's: a folder may be
-//! shared for good reasons, and what matters is who can read these bytes.
+//! A file's own mode and owner are judged, not its folder's: a folder may be shared for good reasons,
+//! and what matters is who can read these bytes. [`Exposure::of`] is the one place that judges; the
+//! configuration asks it early, and [`read`] again on the open file.
+//!
+//! # Why
+//!
+//! systemd gives a service its credentials (`LoadCredential=`) as files of root that only an access
+//! list opens to the service's user. Such a list shows as the group's bits, mode 0440, so under
+//! `$CREDENTIALS_DIRECTORY` the group may read a file of root. Whoever can set that variable for
+//! labseal chooses its configuration as well.
 
 use std::{
-    fs::File,
+    env, fmt,
+    fs::{File, Metadata},
     io::{self, Read as _, Write as _},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -26,23 +35,13 @@ pub enum PrivateError {
         /// Which.
         path: PathBuf,
     },
-    /// Group or others may read or change it.
-    #[error("{path} may be read or changed by others (mode {mode:04o}); run: chmod 600 {path}")]
-    Mode {
+    /// Others may read or change it, or own it.
+    #[error("{path} {exposure}; run: {}", exposure.remedy(path))]
+    Exposed {
         /// Which.
         path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// It belongs to somebody else.
-    #[error("{path} belongs to user {owner}; run: chown {us} {path}")]
-    Owner {
-        /// Which.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// Who we are.
-        us: u32,
+        /// How.
+        exposure: Exposure,
     },
     /// It cannot be read.
     #[error("{path} cannot be read")]
@@ -70,20 +69,72 @@ pub enum PrivateError {
     },
 }
 
-/// Checks that the file is ours, or root's, and closed to others.
+/// How a file that should be private is open to others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// Group or others have access. Holds the permission bits.
+    Mode(u32),
+    /// It belongs to somebody else.
+    Owner {
+        /// Whose it is.
+        owner: u32,
+        /// Who we are.
+        us: u32,
+    },
+}
+
+impl Exposure {
+    /// Judges a file: it has to be ours, or root's, and closed to others.
+    pub fn of(path: &Path, file: &Metadata) -> Option<Self> {
+        let us = nix::unistd::geteuid().as_raw();
+        // Fifos and descriptors (process substitution) have a mode too, and are judged by it.
+        let mode = file.mode() & 0o7777;
+        Self::judge(mode, file.uid(), us, || is_credential(path))
+    }
+
+    fn judge(mode: u32, owner: u32, us: u32, is_credential: impl Fn() -> bool) -> Option<Self> {
+        if owner != us && owner != 0 {
+            return Some(Self::Owner { owner, us });
+        }
+        let is_closed = mode & 0o077 == 0;
+        let is_listed = || owner == 0 && mode & 0o037 == 0 && is_credential();
+        (!is_closed && !is_listed()).then_some(Self::Mode(mode))
+    }
+
+    /// The command that closes the file.
+    pub fn remedy(self, path: &Path) -> String {
+        match self {
+            Self::Mode(_) => format!("chmod 600 {}", path.display()),
+            Self::Owner { us, .. } => format!("chown {us} {}", path.display()),
+        }
+    }
+}
+
+impl fmt::Display for Exposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mode(mode) => write!(f, "is open to others (mode {mode:04o})"),
+            Self::Owner { owner, .. } => write!(f, "belongs to another user (uid {owner})"),
+        }
+    }
+}
+
+/// Whether the file is one of the credentials that systemd gave to this service.
+fn is_credential(path: &Path) -> bool {
+    let folder = env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
+    let resolved = |path: &Path| path.canonicalize().ok();
+    let Some(folder) = folder.and_then(|folder| resolved(Path::new(&folder))) else { return false };
+    resolved(path).is_some_and(|path| path.parent() == Some(&*folder))
+}
+
+/// Checks that an open file is private.
 pub fn judge(path: &Path, file: &File) -> Result<(), PrivateError> {
-    let metadata =
-        file.metadata().map_err(|source| PrivateError::Read { path: path.to_owned(), source })?;
-    let us = nix::unistd::geteuid().as_raw();
-    if metadata.uid() != us && metadata.uid() != 0 {
-        return Err(PrivateError::Owner { path: path.to_owned(), owner: metadata.uid(), us });
+    let failed = |source| PrivateError::Read { path: path.to_owned(), source };
+    let metadata = file.metadata().map_err(failed)?;
+    match Exposure::of(path, &metadata) {
+        Some(exposure) => Err(PrivateError::Exposed { path: path.to_owned(), exposure }),
+        None => Ok(()),
     }
-    // Fifos and descriptors (process substitution) have a mode too, and are judged by it.
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(PrivateError::Mode { path: path.to_owned(), mode });
-    }
-    Ok(())
 }
 
 /// Reads a private file.
@@ -177,5 +228,21 @@ mod tests {
         let path = folder.path().join("secret");
         create(&path, b"one").unwrap();
         read(&path).unwrap();
+    }
+
+    #[test]
+    fn a_credential_of_systemd_may_be_opened_to_its_service_by_an_access_list() {
+        let (root, us, somebody) = (0, 1000, 1001);
+        let is_sound = |mode, owner, is_credential: bool| {
+            Exposure::judge(mode, owner, us, || is_credential).is_none()
+        };
+        assert!(is_sound(0o440, root, true));
+        assert!(is_sound(0o400, us, true));
+        assert!(!is_sound(0o440, root, false));
+        assert!(!is_sound(0o440, us, true));
+        assert!(!is_sound(0o440, somebody, true));
+        for mode in [0o444, 0o441, 0o450, 0o460, 0o404] {
+            assert!(!is_sound(mode, root, true), "{mode:o}");
+        }
     }
 }

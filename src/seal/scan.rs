@@ -4,19 +4,22 @@
 //! It is strict (RFC 8259), resumable at any byte, and keeps nothing of what it has read but a
 //! stack of open objects and arrays. What stands at a place is decided by a [`Visit`]; what becomes
 //! of the bytes is written down as edits in a [`Splice`]. It must never build a tree of the body,
-//! and never allocate for what is not protected.
+//! and never allocate for what is not protected. Here is the grammar; what a token means where it
+//! stands is in `places`.
 //!
 //! # Why
 //! A token that is cut by the end of the input is looked at again from where its scan stopped, not
 //! from its start; otherwise a body sent byte by byte would cost the square of its length
 //! (2026-11).
 
+mod places;
+
 use super::{
-    frame::{Frame, NONE, State, Whole},
+    frame::{Frame, State, Whole},
     json::{self, Reach, Traits},
     splice::Splice,
-    tree::{ELSEWHERE, Tree},
-    visit::{Act, Lexeme, Stop, Visit},
+    tree::Tree,
+    visit::{Lexeme, Stop, Visit},
 };
 
 /// Deepest nesting of objects and arrays.
@@ -260,201 +263,5 @@ impl Scanner {
             self.safe = at;
         }
         Ok(())
-    }
-
-    /// A scalar was read: asks what becomes of it.
-    #[inline]
-    fn scalar<R: Clone, V: Visit>(
-        &mut self,
-        lexeme: Lexeme<'_>,
-        tree: &Tree<R>,
-        visit: &mut V,
-        splice: &mut Splice,
-    ) -> Result<Act, Stop> {
-        if self.next != ELSEWHERE {
-            let node = tree.node(self.next);
-            if let Some(rule) = node.rule {
-                return splice.make(|made| visit.leaf(rule, lexeme, made));
-            }
-            if matches!(lexeme, Lexeme::Null) {
-                // Whatever should be in the object or array is missing with it.
-                return match node.required.first() {
-                    Some((_, rule)) => Err(Stop::Missing(*rule)),
-                    None => Ok(Act::Keep),
-                };
-            }
-            if V::STRICT && node.is_container() {
-                return Err(Stop::Shape);
-            }
-        }
-        match lexeme {
-            Lexeme::String(inside, traits) if self.whole.is_none() => {
-                splice.make(|made| visit.text(inside, traits, made))
-            }
-            _ => Ok(Act::Keep),
-        }
-    }
-
-    /// A key was read, whose token starts at `start`.
-    #[inline]
-    fn key<R: Clone, V: Visit>(
-        &mut self,
-        inside: &[u8],
-        traits: Traits,
-        start: usize,
-        tree: &Tree<R>,
-        visit: &mut V,
-        splice: &mut Splice,
-    ) -> Result<(), Stop> {
-        if traits != Traits::default() && !json::is_valid_inside(inside, traits) {
-            return Err(Stop::Malformed);
-        }
-        // Invariant: keys are only read inside an open object.
-        let Some(top) = self.stack.last_mut() else { return Err(Stop::Malformed) };
-        if top.drop_from != NONE {
-            splice.remove(top.drop_from, start);
-            top.drop_from = NONE;
-        }
-        top.key_from = start;
-        self.next = ELSEWHERE;
-        if top.node != ELSEWHERE {
-            let node = tree.node(top.node);
-            let member = if traits.escaped {
-                let mut text = Vec::with_capacity(inside.len());
-                json::unescape(inside, &mut text).ok().and_then(|()| node.member(&text))
-            } else {
-                node.member(inside)
-            };
-            if V::STRICT && member.is_none() {
-                let mut text = Vec::new();
-                let near = match traits.escaped {
-                    true => json::unescape(inside, &mut text).is_ok() && node.is_near(&text),
-                    false => node.is_near(inside),
-                };
-                if near {
-                    return Err(Stop::Near);
-                }
-            }
-            if let Some((place, child)) = member {
-                let place = place as usize;
-                let bit = 1 << (place % 64);
-                if let Some(word) = self.seen.get_mut(top.seen_from + place / 64) {
-                    if V::STRICT && *word & bit != 0 {
-                        return Err(Stop::Duplicate(tree.node(child).rule));
-                    }
-                    *word |= bit;
-                }
-                self.next = child;
-                return Ok(());
-            }
-        }
-        if traits.escaped && self.whole.is_none() {
-            visit.key(inside)?;
-        }
-        Ok(())
-    }
-
-    fn open<R, V: Visit>(
-        &mut self,
-        is_array: bool,
-        start: usize,
-        tree: &Tree<R>,
-    ) -> Result<State, Stop> {
-        if self.stack.len() >= MAX_DEPTH {
-            return Err(Stop::TooDeep);
-        }
-        let mut frame = Frame::new(is_array, start, self.seen.len());
-        if self.next != ELSEWHERE {
-            let node = tree.node(self.next);
-            if let Some(rule) = node.rule {
-                self.whole = Some(Whole { rule, depth: self.stack.len() });
-                frame.is_whole = true;
-            } else if V::STRICT && !node.admits(is_array) {
-                return Err(Stop::Shape);
-            } else if is_array {
-                frame.elements = node.elements.unwrap_or(ELSEWHERE);
-            } else {
-                frame.node = self.next;
-                frame.is_whole = node.record;
-                let words = node.member_count().div_ceil(64);
-                self.seen.resize(self.seen.len() + words, 0);
-            }
-        }
-        self.held += usize::from(frame.is_whole);
-        self.next = frame.elements;
-        self.stack.push(frame);
-        Ok(if is_array { State::ElementOrEnd } else { State::KeyOrEnd })
-    }
-
-    /// The innermost object or array ends before `end`.
-    fn close<R: Clone, V: Visit>(
-        &mut self,
-        input: &[u8],
-        base: usize,
-        end: usize,
-        tree: &Tree<R>,
-        visit: &mut V,
-        splice: &mut Splice,
-    ) -> Result<State, Stop> {
-        let Some(frame) = self.stack.pop() else { return Err(Stop::Malformed) };
-        if frame.drop_from != NONE {
-            splice.remove(frame.drop_from, frame.drop_to);
-        }
-        if frame.node != ELSEWHERE {
-            for (place, rule) in &tree.node(frame.node).required {
-                let word = self.seen.get(frame.seen_from + *place as usize / 64);
-                if word.is_none_or(|word| word & 1 << (place % 64) == 0) {
-                    return Err(Stop::Missing(*rule));
-                }
-            }
-            self.seen.truncate(frame.seen_from);
-        }
-        self.held -= usize::from(frame.is_whole);
-        let mut act = Act::Keep;
-        if let Some(whole) = self.whole.take_if(|whole| whole.depth == self.stack.len()) {
-            let value = input.get(frame.start - base..end).ok_or(Stop::Malformed)?;
-            act = splice.make(|made| visit.leaf(whole.rule, Lexeme::Container(value), made))?;
-        }
-        Ok(self.decided(act, frame.start, base + end, splice))
-    }
-
-    /// A value is decided: writes the edit down and says what comes next.
-    #[inline]
-    fn decided(&mut self, act: Act, start: usize, end: usize, splice: &mut Splice) -> State {
-        let mut is_safe = self.held == 0;
-        let state = match self.stack.last_mut() {
-            None => {
-                self.next = ELSEWHERE;
-                State::End
-            }
-            Some(top) => {
-                if act == Act::Drop && !top.is_array {
-                    if top.kept_to == NONE {
-                        top.drop_from = top.key_from;
-                        top.drop_to = end;
-                        is_safe = false;
-                    } else {
-                        splice.remove(top.kept_to, end);
-                        top.kept_to = end;
-                    }
-                } else {
-                    top.kept_to = end;
-                }
-                State::AfterValue
-            }
-        };
-        match act {
-            Act::Keep => {}
-            Act::PutBack => splice.put_back(start, end),
-            Act::Replace => splice.replace(start, end),
-            Act::Drop if self.stack.last().is_none_or(|top| top.is_array) => {
-                splice.replace_with_null(start, end);
-            }
-            Act::Drop => {}
-        }
-        if is_safe {
-            self.safe = end;
-        }
-        state
     }
 }

@@ -4,7 +4,9 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, Transaction, params_from_iter};
+use rusqlite::{
+    Connection, ErrorCode, OptionalExtension as _, Transaction, params_from_iter, types::FromSql,
+};
 use serde_json::value::RawValue;
 
 use super::{
@@ -12,7 +14,7 @@ use super::{
     query::Query,
     schema::{Column, Kind, Rule, TABLES, Table},
     statement::Statement,
-    tree::{Condition, Value},
+    tree::Value,
 };
 
 /// A record of a request body: each member as it was spelled.
@@ -73,7 +75,7 @@ impl Database {
         };
         let cells = cells(table, &record)?;
         self.change(table, query, |transaction| {
-            let ids = matching(transaction, table, &query.conditions)?;
+            let ids = rows(transaction, &Statement::ids(table, &query.conditions))?;
             for id in ids.iter().filter(|_| !cells.is_empty()) {
                 run(transaction, table, &Statement::update(table, &cells, *id), &cells)?;
             }
@@ -89,7 +91,7 @@ impl Database {
     ) -> Result<Vec<String>, Fault> {
         let transaction = self.connection.transaction()?;
         let found = rows(&transaction, &Statement::read(table, query))?;
-        for id in matching(&transaction, table, &query.conditions)? {
+        for id in rows(&transaction, &Statement::ids(table, &query.conditions))? {
             run(&transaction, table, &Statement::delete(table, id), &[])?;
         }
         transaction.commit()?;
@@ -113,18 +115,8 @@ impl Database {
     }
 }
 
-fn rows(connection: &Connection, statement: &Statement) -> Result<Vec<String>, Fault> {
-    let mut prepared = connection.prepare_cached(&statement.text)?;
-    let found = prepared.query_map(params_from_iter(&statement.parameters), |row| row.get(0))?;
-    Ok(found.collect::<rusqlite::Result<_>>()?)
-}
-
-fn matching(
-    connection: &Connection,
-    table: &'static Table,
-    conditions: &[Condition],
-) -> Result<Vec<i64>, Fault> {
-    let statement = Statement::ids(table, conditions);
+/// The first column of every row: a record as text, or an id.
+fn rows<T: FromSql>(connection: &Connection, statement: &Statement) -> Result<Vec<T>, Fault> {
     let mut prepared = connection.prepare_cached(&statement.text)?;
     let found = prepared.query_map(params_from_iter(&statement.parameters), |row| row.get(0))?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
