@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod crash;
+mod frozen;
 mod log;
 mod provider;
 mod rotation;

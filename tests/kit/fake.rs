@@ -20,6 +20,8 @@ use super::http::{Follows, Message, Reader};
 pub enum Act {
     /// Ends the connection as TCP should.
     Close,
+    /// Sends these bytes so many times.
+    Repeat(Vec<u8>, usize),
     /// Tears the connection down.
     Reset,
     /// Sends these bytes.
@@ -135,6 +137,11 @@ fn serve(
         for act in acts {
             match act {
                 Act::Close => return,
+                Act::Repeat(bytes, times) => {
+                    if (0..times).any(|_| out.write_all(&bytes).is_err()) {
+                        return;
+                    }
+                }
                 Act::Reset => {
                     let _ = SockRef::from(&out).set_linger(Some(Duration::ZERO));
                     return;
