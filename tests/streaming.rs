@@ -258,7 +258,7 @@ fn a_long_answer_that_is_cut_is_never_a_clean_end() {
     for (head, rows) in upstreams {
         for cut in [Act::Close, Act::Reset] {
             let sends = [Act::Send(head.clone().into()), Act::Repeat(rows.clone(), times)];
-            *acts.lock().unwrap() = [&sends[..], &[cut.clone()]].concat();
+            *acts.lock().unwrap() = [&sends[..], std::slice::from_ref(&cut)].concat();
 
             let (got, end) = to_the_end(&request, &front.labseal);
             let case = format!("{head}{cut:?}: {} bytes, {end:?}", got.len());
