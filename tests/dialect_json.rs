@@ -114,7 +114,9 @@ fn protected_parameters_are_uses_with_their_decoded_values() {
                 format!("{by_mrn}: query:name = "),
             ],
         ),
-        ("GET", "/wards/3?mrn=A1", vec![]),
+        ("GET", "/wards/3?mrn=A1&x=1", vec!["?: $.items[*].mrn = *".to_owned()]),
+        ("GET", "/wards/3?filter[mrn]=A1", vec!["?: $.items[*].mrn = *".to_owned()]),
+        ("GET", "/wards/3?mrn__eq=A1", vec!["?: $.items[*].mrn = *".to_owned()]),
         ("OPTIONS", "/patients/A1", vec![format!("{by_mrn}: path:mrn = A1")]),
         ("DELETE", "/patients/A1", vec![format!("{by_mrn}: path:mrn = A1")]),
     ] {

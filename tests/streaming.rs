@@ -262,16 +262,20 @@ fn a_long_answer_that_is_cut_is_never_a_clean_end() {
 
             let (got, end) = to_the_end(&request, &front.labseal);
             let case = format!("{head}{cut:?}: {} bytes, {end:?}", got.len());
-            assert!(got.starts_with(b"HTTP/1.1 200 "), "{case}");
-            assert!(end.is_err() || !got.ends_with(b"\r\n0\r\n\r\n"), "{case}");
-            assert!(request.try_send(front.labseal.address()).is_err(), "{case}");
+            // A reset may overtake what was sent before it: then nothing was released at all.
+            let may_overtake = matches!(cut, Act::Reset);
+            let refused = |got: &[u8]| may_overtake && got.windows(5).any(|text| text == b"LS503");
+            assert!(got.starts_with(b"HTTP/1.1 200 ") || refused(&got), "{case}");
+            assert!(end.is_err() || refused(&got) || !got.ends_with(b"\r\n0\r\n\r\n"), "{case}");
+            let again = request.try_send(front.labseal.address());
+            assert!(again.map_or(true, |answer| may_overtake && answer.status == 502), "{case}");
 
             // Without chunks only a reset tells a cut from an end.
             let (got, end) = to_the_end(&request.clone().old(), &front.labseal);
             let case = format!("{head}{cut:?}: {} bytes, {end:?}", got.len());
             assert!(got.starts_with(b"HTTP/1."), "{case}");
             let kind = end.err().map(|error| error.kind());
-            assert_eq!(kind, Some(ErrorKind::ConnectionReset), "{case}");
+            assert!(kind == Some(ErrorKind::ConnectionReset) || refused(&got), "{case}");
             cases += 1;
         }
     }

@@ -198,7 +198,10 @@ fn every_use_of_a_column_is_found_in_the_order_of_the_bytes() {
         ("order=id.desc,mrn", vec![format!("{p}.id order"), format!("{p}.mrn order")]),
         ("order=mrn->a", vec![format!("{p}.mrn transform json path")]),
         ("on_conflict=id,mrn", vec![format!("{p}.id conflict"), format!("{p}.mrn conflict")]),
-        ("columns=id,mrn&limit=1&offset=2&x", vec![]),
+        (
+            "columns=id,mrn&limit=1&offset=2&x",
+            vec![format!("{p}.id columns"), format!("{p}.mrn columns")],
+        ),
         (
             "select=id,mrn,x:mrn::text,mrn.count()",
             vec![

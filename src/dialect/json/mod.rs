@@ -221,7 +221,13 @@ impl Json {
                     reading.push(Some(&route.name), column, equal(text), Some(range.clone()));
                 }
                 (None, Some(_)) if could(name) => return Err(malformed()),
-                (None, _) => self.undeclared_use(target, parameter.whole, reading)?,
+                (None, _) => {
+                    for (column, named) in self.undeclared_names(target, parameter.whole)? {
+                        if named == Named::Protected {
+                            reading.push(None, column, Test::Other, None);
+                        }
+                    }
+                }
                 (Some(_), _) => {}
             }
         }
@@ -232,33 +238,42 @@ impl Json {
     /// protected place goes by the name of that place, so that the policy knows it.
     fn undeclared_uses(&self, target: &str, reading: &mut Reading) -> Result<(), Refusal> {
         for parameter in parameters(target)? {
-            self.undeclared_use(target, parameter.whole, reading)?;
+            for (column, _) in self.undeclared_names(target, parameter.whole)? {
+                reading.push(None, column, Test::Other, None);
+            }
         }
         Ok(())
     }
 
-    fn undeclared_use(
+    /// Each name in a parameter that no route declares, as the protected place that has this name
+    /// somewhere in the API, or as it is.
+    fn undeclared_names(
         &self,
         target: &str,
         whole: Range<usize>,
-        reading: &mut Reading,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Vec<(String, Named)>, Refusal> {
         let raw = target.get(whole).unwrap_or_default();
-        for part in raw.split(';') {
+        let known = |part: &str| {
             let name = part.split('=').next().unwrap_or_default();
             let name = Decoded::of_query(name, 0..name.len()).ok_or(Code::MalformedTarget)?;
-            let protected = self.routes.iter().flat_map(|route| &route.fields);
             let named = |field: &&FieldName| {
                 words(name.text()).any(|word| last_name(field.as_str()).to_lowercase() == word)
             };
-            let column = match { protected }.find(named) {
-                Some(field) => field.to_string(),
-                None => format!("query:{}", name.text()),
-            };
-            reading.push(None, column, Test::Other, None);
-        }
-        Ok(())
+            let mut protected = self.routes.iter().flat_map(|route| &route.fields);
+            Ok(match protected.find(named) {
+                Some(field) => (field.to_string(), Named::Protected),
+                None => (format!("query:{}", name.text()), Named::Otherwise),
+            })
+        };
+        raw.split(';').map(known).collect()
     }
+}
+
+/// Whether a name is that of a protected place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Otherwise,
+    Protected,
 }
 
 /// The name of a parameter, and every word in it by which some server may know it: `filter[mrn]`,
