@@ -197,3 +197,38 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_does_not_say_what_it_speaks_is_given_up() {
+        for said in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n"] {
+            let (mut far, near) = tokio::io::duplex(64);
+            let mut near = Prompt::new(near, Duration::from_secs(30));
+            far.write_all(said).await.unwrap();
+            let end = near.read_to_end(&mut Vec::new()).await;
+            assert_eq!(end.unwrap_err().kind(), io::ErrorKind::TimedOut, "{said:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_has_begun_may_be_silent() {
+        for said in [&b"GET / HTTP/1.1\r\n"[..], PREFACE] {
+            let (mut far, near) = tokio::io::duplex(64);
+            let mut near = Prompt::new(near, Duration::from_secs(30));
+            far.write_all(said).await.unwrap();
+            let late = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                far.write_all(b"x").await.unwrap();
+            });
+            let mut got = Vec::new();
+            near.read_to_end(&mut got).await.unwrap();
+            assert_eq!(got.len(), said.len() + 1);
+            late.await.unwrap();
+        }
+    }
+}
