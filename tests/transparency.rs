@@ -143,6 +143,16 @@ fn targets_pass_byte_for_byte() {
 }
 
 #[test]
+fn a_raw_character_that_no_target_may_have_is_answered_with_400() {
+    let (front, _) = open_front();
+    for raw in ['"', '<', '>', '\x7f'] {
+        let answer = ask(&front.labseal, &Request::get(&format!("/x?select=a{raw}b")));
+        assert_eq!(answer.status, 400, "{raw:?}");
+    }
+    assert!(front.fake.requests().is_empty());
+}
+
+#[test]
 fn request_headers_keep_their_case_duplicates_and_values() {
     let (front, _) = open_front();
     let request = Request::get("/patients")
