@@ -159,7 +159,8 @@ impl ApiPolicy {
                     let line = field.line;
                     Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
                 }
-                (Test::Equal(_) | Test::In(_), Mode::Random) | (Test::Other, _) => {
+                (Test::Equal(_) | Test::In(_), Mode::Random)
+                | (Test::Bound { .. } | Test::Other | Test::Pattern { .. }, _) => {
                     unsupported(Code::UnsupportedOperator, filter.operator)
                 }
             },

@@ -75,7 +75,9 @@ fn uses(operation: &Operation) -> Vec<String> {
                 format!("{} {}", filter.operator, list.join("|"))
             }
             Test::IsNull => "null".to_owned(),
-            Test::Other => format!("other {}", filter.operator),
+            Test::Bound { .. } | Test::Other | Test::Pattern { .. } => {
+                format!("other {}", filter.operator)
+            }
         },
     };
     let entity = |entity: &Option<EntityName>| match entity {
