@@ -130,6 +130,9 @@ pub enum UseKind {
     Conflict,
     /// Tests it.
     Filter(Filter),
+    /// Decides which of two records is the same, if it is part of the key: the request does not say
+    /// what the key is.
+    Key,
     /// Orders by it.
     Order,
     /// Casts, aggregates or reaches into it; the word says which.
