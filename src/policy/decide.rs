@@ -9,6 +9,7 @@ use crate::{
     base::{
         class::Mode,
         ident::EntityName,
+        near,
         refusal::{Code, Refusal},
     },
     model::{BodyForm, FieldRef, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
@@ -115,7 +116,7 @@ impl ApiPolicy {
         let field_ref = FieldRef { entity: entity.clone(), field: one.column.clone() };
         let Some(field) = self.fields.get(&field_ref) else {
             let near = |other: &FieldRef| {
-                other.entity == *entity && is_near(other.field.as_str(), one.column.as_str())
+                other.entity == *entity && near::is_near(other.field.as_str(), one.column.as_str())
             };
             return match self.fields.keys().any(near) {
                 true => Err(Code::NearName.into()),
@@ -223,11 +224,6 @@ impl ApiPolicy {
             line: field.line,
         }))
     }
-}
-
-/// Whether a server may take one name for the other.
-fn is_near(declared: &str, name: &str) -> bool {
-    declared.to_lowercase() == name.trim().to_lowercase()
 }
 
 /// Whether a record without the field would put a null in its place.
