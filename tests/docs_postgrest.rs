@@ -114,7 +114,7 @@ fn symbols(replacement: &Replacement, query: &str) -> String {
             for (low, high) in ranges.iter().flatten() {
                 name(low, 'P');
                 name(high, 'Q');
-                let grain = [Rung::Ieq, Rung::Eq][(low.len() - 5) / 12 - 1].as_str();
+                let grain = [Rung::Ieq, Rung::Eq][(low.len() - 5) / 12 - 1];
                 rung = format!(" on `{grain}`");
             }
         }
