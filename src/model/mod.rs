@@ -12,7 +12,7 @@ pub use operation::{
     BodyForm, Bound, Case, Filter, Operation, Replacement, Target, Test, Use, UseKind, Verb,
 };
 pub use shape::Node;
-pub use surface::{EntityDecl, FunctionDecl, RouteDecl, Surface};
+pub use surface::{Described, EntityDecl, FunctionDecl, RouteDecl, Surface};
 
 use std::fmt;
 

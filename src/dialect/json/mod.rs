@@ -26,7 +26,8 @@ use crate::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, Filter, Node, Operation, Replacement, Surface, Target, Test, Use, UseKind, Verb,
+        BodyForm, Described, Filter, Node, Operation, Replacement, Surface, Target, Test, Use,
+        UseKind, Verb,
     },
 };
 
@@ -100,6 +101,10 @@ impl Dialect for Json {
         }
         let target = text::splice(head.target, &edits).ok_or(Code::Internal)?;
         Ok(Readdressed { target, echoes })
+    }
+
+    fn describe(&self, _: Head<'_>, _: &[u8], _: &[Described]) -> Option<Vec<u8>> {
+        None
     }
 
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {

@@ -28,7 +28,7 @@ use crate::{
     model::{BodyForm, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
 };
 
-const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
+pub(super) const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
 const CONTENT_PROFILE: HeaderName = HeaderName::from_static("content-profile");
 
 /// A request head, understood.

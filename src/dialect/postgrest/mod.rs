@@ -16,6 +16,7 @@ mod declared;
 mod echo;
 mod embed;
 mod filter;
+mod openapi;
 mod operators;
 mod order;
 mod query;
@@ -36,7 +37,7 @@ use crate::{
         refusal::{Blame, Code, Refusal},
         secret::Plaintext,
     },
-    model::{Operation, Replacement, Surface},
+    model::{Described, Operation, Replacement, Surface},
 };
 
 /// The dialect, for one API.
@@ -86,6 +87,13 @@ impl Dialect for PostgRest {
             echoes.insert(0, Echo { written: echo::canonical(&target)?, original });
         }
         Ok(Readdressed { target, echoes })
+    }
+
+    fn describe(&self, head: Head<'_>, document: &[u8], fields: &[Described]) -> Option<Vec<u8>> {
+        let profile = accept::profile(head.headers, &classify::ACCEPT_PROFILE).ok()?;
+        let schema = self.declared.schema(profile)?;
+        let document = std::str::from_utf8(document).ok()?;
+        openapi::annotate(document, schema, fields).map(String::into_bytes)
     }
 
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {
