@@ -164,7 +164,7 @@ impl ApiPolicy {
                     unsupported(Code::UnsupportedOperator, filter.operator)
                 }
             },
-            UseKind::Order => unsupported(Code::UnsupportedOrder, "order"),
+            UseKind::Order { .. } => unsupported(Code::UnsupportedOrder, "order"),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
         }
     }
@@ -189,7 +189,7 @@ impl ApiPolicy {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(filter) => filter.operator,
-            UseKind::Order => "order",
+            UseKind::Order { .. } => "order",
             UseKind::Transform(word) => word,
         };
         Err(Refusal::new(Code::UndeclaredFilter).by(word))

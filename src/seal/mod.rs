@@ -23,6 +23,7 @@ mod json;
 mod opening;
 mod proof;
 mod readdress;
+mod refine;
 mod scan;
 mod sealing;
 mod splice;
@@ -35,7 +36,8 @@ mod visit;
 mod written;
 
 pub use proof::{Direction, MARKER, Sealed, Unsealed};
-pub use readdress::readdress;
+pub use readdress::{Rewritten, readdress};
+pub use refine::Refine;
 pub use strays::reject_strays;
 pub use tally::Tally;
 pub use transform::{Finished, Form, Transform};

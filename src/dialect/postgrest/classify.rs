@@ -3,7 +3,7 @@
 //! `classify` takes the operation from here and `readdress` the places, so that the two cannot
 //! disagree about what a use is.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use http::HeaderName;
 
@@ -13,6 +13,7 @@ use super::{
     declared::{Declared, Entity},
     embed::{self, Unit},
     filter::{Expr, Literal, Op},
+    page,
     query::{self, Meaning, Param},
     select::{self, Cast, Item, Spread},
     target::{self, Resource},
@@ -23,7 +24,9 @@ use crate::{
         refusal::{Code, Refusal},
     },
     dialect::{Head, text::Decoded},
-    model::{BodyForm, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{
+        BodyForm, Filter, Node, Operation, Page, Placement, Target, Test, Use, UseKind, Verb,
+    },
 };
 
 const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
@@ -93,6 +96,8 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     let own = entity.or(undeclared.as_ref());
     let mut walk = Walk::new(declared, schema, own, head.target)?;
     walk.everything()?;
+    let page = page::page(head.method, head.headers, verb, &walk.parameters, &walk.select);
+    let own_keys = page::own_keys(&walk.select, entity);
     let (uses, sites) = walk.in_byte_order();
 
     let answers_records = match verb {
@@ -117,7 +122,8 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
         }
         _ => BodyForm::Opaque,
     };
-    Ok(Reading { operation: Operation { verb, target, uses, body, answer }, sites })
+    let operation = Operation { verb, target, uses, body, answer, page, own_keys };
+    Ok(Reading { operation, sites })
 }
 
 fn address(resource: &Resource, schema: Option<&str>, entity: Option<&Entity>) -> Target {
@@ -138,6 +144,8 @@ fn describe(target: Target) -> Operation {
         uses: Vec::new(),
         body: BodyForm::Opaque,
         answer: Node::default(),
+        page: Page::Part(Verb::Describe.as_str()),
+        own_keys: BTreeMap::new(),
     }
 }
 
@@ -197,6 +205,8 @@ impl<'a> Walk<'a> {
     fn everything(&mut self) -> Result<(), Refusal> {
         let parameters = std::mem::take(&mut self.parameters);
         let select = std::mem::take(&mut self.select);
+        let is_main_order = |meaning: &&(Param, Meaning)| matches!(&meaning.1, Meaning::Order { embed, .. } if embed.is_empty());
+        let orders = parameters.iter().filter(is_main_order).count();
         for (param, meaning) in &parameters {
             match meaning {
                 Meaning::Harmless => {}
@@ -225,9 +235,17 @@ impl<'a> Walk<'a> {
                         let entity = self.entity_at(&select, &path);
                         let kind = match term.field.json {
                             Some(_) => UseKind::Transform("json path"),
-                            None => UseKind::Order,
+                            None => UseKind::Order { direction: term.direction, nulls: term.nulls },
                         };
-                        self.fixed(param, entity, &term.field.column, kind)?;
+                        let Some(value) = &param.value else { continue };
+                        let at = value.raw(&term.field.column.span).start;
+                        // Of several orders the server follows one.
+                        let place = match path.is_empty() && orders == 1 {
+                            true => Placement::Required,
+                            false => Placement::Within,
+                        };
+                        let column = &term.field.column.text;
+                        self.push(at, entity, column, kind, place, Site::Fixed)?;
                     }
                 }
                 Meaning::Select(_) => {
@@ -255,6 +273,7 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+        self.parameters = parameters;
         self.select = select;
         Ok(())
     }
@@ -273,13 +292,14 @@ impl<'a> Walk<'a> {
         entity: Option<&Entity>,
         column: &str,
         kind: UseKind,
+        place: Placement,
         site: Site,
     ) -> Result<(), Refusal> {
         if self.declared.could_be_cut_to_protected(column) {
             return Err(Refusal::new(Code::MalformedTarget).by("column name"));
         }
         let entity = entity.map(|entity| entity.name.clone());
-        self.found.push((at, Use { entity, column: FieldName::new(column), kind }, site));
+        self.found.push((at, Use { entity, column: FieldName::new(column), kind, place }, site));
         Ok(())
     }
 
@@ -304,7 +324,8 @@ impl<'a> Walk<'a> {
         column: &Name,
         kind: UseKind,
     ) -> Result<(), Refusal> {
-        self.push(text.raw(&column.span).start, entity, &column.text, kind, Site::Fixed)
+        let (at, place) = (text.raw(&column.span).start, Placement::Within);
+        self.push(at, entity, &column.text, kind, place, Site::Fixed)
     }
 
     /// A test, whose column is spelled in `names` and whose expression in `values`.
@@ -321,7 +342,8 @@ impl<'a> Walk<'a> {
         let at = column.start;
         if field.json.is_some() {
             let kind = UseKind::Transform("json path");
-            return self.push(at, entity, &field.column.text, kind, Site::Fixed);
+            let column = &field.column.text;
+            return self.push(at, entity, column, kind, Placement::Within, Site::Fixed);
         }
         let span = |literal: &Literal| values.raw(&literal.span);
         let (operator, test, literals, unequal) = match &expr.op {
@@ -343,8 +365,14 @@ impl<'a> Walk<'a> {
             form: if matches!(expr.op, Op::In(_)) { Form::List } else { Form::Single },
             negative: expr.negated != unequal,
         };
+        let negative = parts.negative;
+        let site = site(parts);
+        let place = match (&site, negative) {
+            (Site::Parameter { embed, .. }, false) if embed.is_empty() => Placement::Required,
+            _ => Placement::Within,
+        };
         let kind = UseKind::Filter(Filter { operator, test });
-        self.push(at, entity, &field.column.text, kind, site(parts))
+        self.push(at, entity, &field.column.text, kind, place, site)
     }
 
     /// Uses in a selection: casts, paths, aggregates and what is grouped by.
@@ -362,7 +390,7 @@ impl<'a> Walk<'a> {
                     let at = value.raw(&(*at..*at)).start;
                     for column in entity.filter(|_| grouped).iter().flat_map(|e| &e.columns) {
                         let kind = UseKind::Transform("group by");
-                        self.push(at, entity, column, kind, Site::Fixed)?;
+                        self.push(at, entity, column, kind, Placement::Within, Site::Fixed)?;
                     }
                 }
                 Item::Column { field, cast, aggregate, .. } => {

@@ -15,6 +15,7 @@ mod echo;
 mod embed;
 mod filter;
 mod order;
+mod page;
 mod query;
 mod rewrite;
 mod select;

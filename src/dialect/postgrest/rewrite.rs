@@ -33,6 +33,7 @@ pub(super) fn edits(
     };
     match replacement {
         Replacement::Exact(texts) => exact(test, texts),
+        Replacement::Removed => Err(Code::Internal.into()),
         Replacement::Ranges(ranges) => {
             fits(test, ranges)?;
             let ranges: Vec<_> = ranges.iter().flatten().collect();
