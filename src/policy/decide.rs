@@ -151,7 +151,7 @@ impl ApiPolicy {
                 Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
             }
             UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
-            UseKind::Order => unsupported(Code::UnsupportedOrder, "order"),
+            UseKind::Order { .. } => unsupported(Code::UnsupportedOrder, "order"),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
         }
     }
@@ -176,7 +176,7 @@ impl ApiPolicy {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(filter) => filter.operator,
-            UseKind::Order => "order",
+            UseKind::Order { .. } => "order",
             UseKind::Transform(word) => word,
         };
         Err(Refusal::new(Code::UndeclaredFilter).by(word))

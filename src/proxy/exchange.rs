@@ -34,7 +34,7 @@ use crate::{
     keys::Snapshot,
     model::{Operation, Replacement, Use, UseKind},
     policy::{Plan, plan::FilterRule},
-    seal::{self, Finished, Sealed, Tally, Written},
+    seal::{self, Finished, Rewritten, Sealed, Tally, Written},
 };
 
 /// Answers one request. Never fails: what goes wrong becomes an answer, or ends the connection.
@@ -153,7 +153,8 @@ fn readdress(
         return Ok(Addressed { target: target.to_owned(), echoes: Vec::new(), written, tally });
     }
     refuse_strays(plan, operation, dialect, view, keys)?;
-    let (replacements, written, tally) = seal::readdress(plan, operation, keys)?;
+    let Rewritten { replacements, written, tally, refine: _ } =
+        seal::readdress(plan, operation, keys)?;
     // Also where nothing is replaced: a dialect may have to leave a part of the target out.
     let readdressed = dialect.readdress(view, &replacements)?;
     let echoes = readdressed.echoes.into_iter().map(|e| (e.written, e.original)).collect();

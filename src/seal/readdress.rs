@@ -3,6 +3,7 @@
 
 use super::{
     lookup::{self, Lookup},
+    refine::Refine,
     sealing::literal,
     strays,
     tally::{self, Tally},
@@ -33,9 +34,14 @@ pub fn readdress(
     plan: &Plan,
     op: &Operation,
     keys: &Snapshot,
-) -> Result<(Vec<Option<Replacement>>, Written, Tally), Refusal> {
-    let mut readdress =
-        Readdress { plan, keys, written: Written::default(), tally: Tally::default() };
+) -> Result<Rewritten, Refusal> {
+    let mut readdress = Readdress {
+        plan,
+        keys,
+        written: Written::default(),
+        tally: Tally::default(),
+        refine: Refine::default(),
+    };
     let mut replacements = Vec::with_capacity(op.uses.len());
     for (place, one) in op.uses.iter().enumerate() {
         let rule = plan.filters.get(place).and_then(Option::as_ref);
@@ -44,7 +50,22 @@ pub fn readdress(
             None => None,
         });
     }
-    Ok((replacements, readdress.written, readdress.tally))
+    let Readdress { written, tally, refine, .. } = readdress;
+    Ok(Rewritten { replacements, written, tally, refine })
+}
+
+/// What becomes of the uses in a head.
+#[derive(Debug)]
+#[must_use]
+pub struct Rewritten {
+    /// Aligned with the operation's uses.
+    pub replacements: Vec<Option<Replacement>>,
+    /// What stands for the literals.
+    pub written: Written,
+    /// What was done.
+    pub tally: Tally,
+    /// What is still to be done with the opened answer.
+    pub refine: Refine,
 }
 
 struct Readdress<'a> {
@@ -52,6 +73,7 @@ struct Readdress<'a> {
     keys: &'a Snapshot,
     written: Written,
     tally: Tally,
+    refine: Refine,
 }
 
 impl Readdress<'_> {

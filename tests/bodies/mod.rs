@@ -137,6 +137,8 @@ pub fn operation(verb: Verb, form: Node<FieldRef>, uses: Vec<Use>) -> Operation 
         uses,
         body: if form.is_empty() { BodyForm::Opaque } else { BodyForm::Records(form.clone()) },
         answer: form,
+        page: Page::Whole,
+        own_keys: BTreeMap::new(),
     }
 }
 

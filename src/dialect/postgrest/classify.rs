@@ -3,7 +3,7 @@
 //! `classify` takes the operation from here and `readdress` the places, so that the two cannot
 //! disagree about what a use is.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use http::HeaderName;
 
@@ -13,6 +13,7 @@ use super::{
     declared::{Declared, Entity},
     embed::{self, Unit},
     filter::{Expr, Form, Sense},
+    page,
     query::{self, Meaning, Param},
     select::{self, Cast, Item, Spread},
     target::{self, Resource},
@@ -23,7 +24,9 @@ use crate::{
         refusal::{Code, Refusal},
     },
     dialect::{Head, text::Decoded},
-    model::{BodyForm, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{
+        BodyForm, Filter, Node, Operation, Page, Placement, Target, Test, Use, UseKind, Verb,
+    },
 };
 
 const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
@@ -84,6 +87,8 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     let own = entity.or(undeclared.as_ref());
     let mut walk = Walk::new(declared, schema, own, head.target)?;
     walk.everything()?;
+    let page = page::page(head.method, head.headers, verb, &walk.parameters, &walk.select);
+    let own_keys = page::own_keys(&walk.select, entity);
     let (uses, sites) = walk.in_byte_order();
 
     let answers_records = match verb {
@@ -108,7 +113,8 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
         }
         _ => BodyForm::Opaque,
     };
-    Ok(Reading { operation: Operation { verb, target, uses, body, answer }, sites })
+    let operation = Operation { verb, target, uses, body, answer, page, own_keys };
+    Ok(Reading { operation, sites })
 }
 
 fn address(resource: &Resource, schema: Option<&str>, entity: Option<&Entity>) -> Target {
@@ -129,6 +135,8 @@ fn describe(target: Target) -> Operation {
         uses: Vec::new(),
         body: BodyForm::Opaque,
         answer: Node::default(),
+        page: Page::Part(Verb::Describe.as_str()),
+        own_keys: BTreeMap::new(),
     }
 }
 
@@ -188,6 +196,8 @@ impl<'a> Walk<'a> {
     fn everything(&mut self) -> Result<(), Refusal> {
         let parameters = std::mem::take(&mut self.parameters);
         let select = std::mem::take(&mut self.select);
+        let is_main_order = |meaning: &&(Param, Meaning)| matches!(&meaning.1, Meaning::Order { embed, .. } if embed.is_empty());
+        let orders = parameters.iter().filter(is_main_order).count();
         for (param, meaning) in &parameters {
             match meaning {
                 Meaning::Harmless => {}
@@ -216,9 +226,17 @@ impl<'a> Walk<'a> {
                         let entity = self.entity_at(&select, &path);
                         let kind = match term.field.json {
                             Some(_) => UseKind::Transform("json path"),
-                            None => UseKind::Order,
+                            None => UseKind::Order { direction: term.direction, nulls: term.nulls },
                         };
-                        self.fixed(param, entity, &term.field.column, kind)?;
+                        let Some(value) = &param.value else { continue };
+                        let at = value.raw(&term.field.column.span).start;
+                        // Of several orders the server follows one.
+                        let place = match path.is_empty() && orders == 1 {
+                            true => Placement::Required,
+                            false => Placement::Within,
+                        };
+                        let column = &term.field.column.text;
+                        self.push(at, entity, column, kind, place, Site::Fixed)?;
                     }
                 }
                 Meaning::Select(_) => {
@@ -246,6 +264,7 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+        self.parameters = parameters;
         self.select = select;
         Ok(())
     }
@@ -264,13 +283,14 @@ impl<'a> Walk<'a> {
         entity: Option<&Entity>,
         column: &str,
         kind: UseKind,
+        place: Placement,
         site: Site,
     ) -> Result<(), Refusal> {
         if self.declared.could_be_cut_to_protected(column) {
             return Err(Refusal::new(Code::MalformedTarget).by("column name"));
         }
         let entity = entity.map(|entity| entity.name.clone());
-        self.found.push((at, Use { entity, column: FieldName::new(column), kind }, site));
+        self.found.push((at, Use { entity, column: FieldName::new(column), kind, place }, site));
         Ok(())
     }
 
@@ -295,7 +315,8 @@ impl<'a> Walk<'a> {
         column: &Name,
         kind: UseKind,
     ) -> Result<(), Refusal> {
-        self.push(text.raw(&column.span).start, entity, &column.text, kind, Site::Fixed)
+        let (at, place) = (text.raw(&column.span).start, Placement::Within);
+        self.push(at, entity, &column.text, kind, place, Site::Fixed)
     }
 
     /// A test, whose column is spelled in `names` and whose expression in `values`.
@@ -312,7 +333,8 @@ impl<'a> Walk<'a> {
         let at = column.start;
         if field.json.is_some() {
             let kind = UseKind::Transform("json path");
-            return self.push(at, entity, &field.column.text, kind, Site::Fixed);
+            let column = &field.column.text;
+            return self.push(at, entity, column, kind, Placement::Within, Site::Fixed);
         }
         let raw = |span: &Range<usize>| values.raw(span);
         let form = match &expr.form {
@@ -322,8 +344,15 @@ impl<'a> Walk<'a> {
         };
         let span = values.raw(&expr.span);
         let parts = TestSite { column, expr: span, form, sense: expr.sense, negated: expr.negated };
+        let site = site(parts);
+        let place = match &site {
+            Site::Parameter { embed, test, .. } if embed.is_empty() && !test.is_negative() => {
+                Placement::Required
+            }
+            _ => Placement::Within,
+        };
         let kind = UseKind::Filter(Filter { operator: expr.operator, test: expr.test.clone() });
-        self.push(at, entity, &field.column.text, kind, site(parts))
+        self.push(at, entity, &field.column.text, kind, place, site)
     }
 
     /// Uses in a selection: casts, paths, aggregates and what is grouped by.
@@ -341,7 +370,7 @@ impl<'a> Walk<'a> {
                     let at = value.raw(&(*at..*at)).start;
                     for column in entity.filter(|_| grouped).iter().flat_map(|e| &e.columns) {
                         let kind = UseKind::Transform("group by");
-                        self.push(at, entity, column, kind, Site::Fixed)?;
+                        self.push(at, entity, column, kind, Placement::Within, Site::Fixed)?;
                     }
                 }
                 Item::Column { field, cast, aggregate, .. } => {

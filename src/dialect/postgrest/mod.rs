@@ -17,6 +17,7 @@ mod embed;
 mod filter;
 mod operators;
 mod order;
+mod page;
 mod query;
 mod rewrite;
 mod select;

@@ -40,6 +40,7 @@ pub(super) fn edits(
     };
     match replacement {
         Replacement::Exact(texts) => exact(target, site, test, texts),
+        Replacement::Removed => Err(Code::Internal.into()),
         Replacement::Ranges(ranges) => {
             fits(test, ranges)?;
             let ranges: Vec<_> = ranges.iter().flatten().collect();
@@ -70,7 +71,7 @@ pub(super) fn edits(
 
 impl TestSite {
     /// Whether it holds where the literals do not match.
-    fn is_negative(&self) -> bool {
+    pub(super) fn is_negative(&self) -> bool {
         self.negated != (self.sense != Sense::Matching)
     }
 }
