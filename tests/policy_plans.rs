@@ -86,8 +86,7 @@ fn code(api: &str, name: &str, operation: &Operation) -> Result<(), Code> {
     plan(api, name, operation).map(drop).map_err(|(code, _)| code)
 }
 
-const ORDER: UseKind =
-    UseKind::Order { direction: Direction::Ascending, nulls: Nulls::Last };
+const ORDER: UseKind = UseKind::Order { direction: Direction::Ascending, nulls: Nulls::Last };
 
 const PATIENTS: &str = "public.patients";
 

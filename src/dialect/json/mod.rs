@@ -26,8 +26,8 @@ use crate::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, Filter, Node, Operation, Page, Placement, Replacement, Surface, Target, Test, Use,
-        UseKind, Verb,
+        BodyForm, Filter, Node, Operation, Page, Placement, Replacement, Surface, Target, Test,
+        Use, UseKind, Verb,
     },
 };
 

@@ -24,9 +24,7 @@ use crate::{
         refusal::{Code, Refusal},
     },
     dialect::{Head, text::Decoded},
-    model::{
-        BodyForm, Filter, Node, Operation, Page, Placement, Target, Test, Use, UseKind, Verb,
-    },
+    model::{BodyForm, Filter, Node, Operation, Page, Placement, Target, Test, Use, UseKind, Verb},
 };
 
 const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
