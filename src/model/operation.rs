@@ -150,6 +150,9 @@ pub enum UseKind {
     Conflict,
     /// Tests it.
     Filter(Filter),
+    /// Decides which of two records is the same, if it is part of the key: the request does not say
+    /// what the key is.
+    Key,
     /// Orders by it. Terms are in the order of their weight.
     Order {
         /// Which way.
