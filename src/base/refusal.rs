@@ -80,6 +80,10 @@ codes! {
     UnexpectedBody = "LS112", 400, "a body came with a request that has none, so nobody would seal it", "send the request without a body";
     /// A name that some servers would take for that of a protected field.
     NearName = "LS113", 400, "a name differs from a protected one only in case or white space", "spell the field as the policy declares it";
+    /// A test or order is carried out on the opened answer, and the answer is not the whole list.
+    NotWhole = "LS114", 400, "this is filtered or ordered after opening, which is right for whole lists alone", "ask for a JSON array without limit, offset, Range, count and aggregates";
+    /// A test or order is carried out on the opened answer, and the field is not in it.
+    NotSelected = "LS115", 400, "this is filtered or ordered after opening, and the field is not in the answer", "select the field, under a key of its own";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.

@@ -133,16 +133,17 @@ impl ApiPolicy {
         let line = granted.line(&class.params.id);
         let refused = |code, word| Refusal::new(code).on(&field_ref).by(word);
         let unsupported = |code, word| Err(refused(code, word).at_line(class.line));
-        let rule =
-            || FilterRule { class: class.clone(), field: field_ref.clone(), line: field.line };
-        let may_store = may_store(field, granted);
-        let granted = rights(field, granted);
-        let may_filter = |word| match granted.is_some_and(|rights| rights.may_filter) {
+        let rule = || {
+            let (class, field, line) = (class.clone(), field_ref.clone(), field.line);
+            Some(FilterRule { class, field, line })
+        };
+        let held = rights(field, granted);
+        let may_filter = |word| match held.is_some_and(|rights| rights.may_filter) {
             true => Ok(()),
             false => Err(refused(Code::FilterNotGranted, word).at_line(line)),
         };
         match &one.kind {
-            UseKind::Column => match may_store {
+            UseKind::Column => match may_store(field, granted) {
                 true => Ok(None),
                 false => Err(refused(Code::WriteNotGranted, "columns").at_line(line)),
             },
@@ -159,33 +160,36 @@ impl ApiPolicy {
                     unsupported(Code::UnsupportedConflict, "resolution")
                 }
             },
-            UseKind::Filter(filter) if field.argument.is_some() => {
-                // Of another class, a function gets one of the many texts that a value may be
-                // stored as.
-                let one_text = class.params.mode == Mode::Deterministic
-                    && matches!(filter.test, Test::Equal(_));
-                match (one_text, may_store) {
-                    (true, true) => Ok(Some(rule())),
-                    (true, false) => {
-                        Err(refused(Code::FilterNotGranted, filter.operator).at_line(line))
+            // A function gets one of the many texts that a value may be stored as.
+            UseKind::Filter(filter) if field.argument.is_some() => match filter.test {
+                Test::Equal(_) if class.params.mode == Mode::Deterministic => {
+                    match may_store(field, granted) {
+                        true => Ok(rule()),
+                        false => {
+                            Err(refused(Code::FilterNotGranted, filter.operator).at_line(line))
+                        }
                     }
-                    (false, _) => unsupported(Code::UnsupportedOperator, filter.operator),
                 }
+                Test::Bound { .. }
+                | Test::Equal(_)
+                | Test::In(_)
+                | Test::IsNull
+                | Test::Other
+                | Test::Pattern { .. } => unsupported(Code::UnsupportedOperator, filter.operator),
+            },
+            // The server asks for the whole key by equality, and a range is not that.
+            UseKind::Filter(Filter { test: Test::Equal(_), operator })
+                if verb == Verb::Replace && class.params.mode == Mode::Searchable =>
+            {
+                unsupported(Code::UnsupportedConflict, operator)
             }
             // Null is never sealed, so whoever can ask the API at all sees where it stands.
             UseKind::Filter(Filter { test: Test::IsNull, .. }) => Ok(None),
-            // A whole key is asked for by equality, and a range is not that.
-            UseKind::Filter(filter)
-                if verb == Verb::Replace && class.params.mode == Mode::Searchable =>
-            {
-                unsupported(Code::UnsupportedConflict, filter.operator)
-            }
             UseKind::Filter(filter) if class.answers(filter) => {
-                may_filter(filter.operator)?;
-                Ok(Some(rule()))
+                may_filter(filter.operator).map(|()| rule())
             }
             UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
-            UseKind::Order => unsupported(Code::UnsupportedOrder, "order"),
+            UseKind::Order { .. } => unsupported(Code::UnsupportedOrder, "order"),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
         }
     }
@@ -216,7 +220,7 @@ impl ApiPolicy {
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(filter) => filter.operator,
             UseKind::Key => "resolution",
-            UseKind::Order => "order",
+            UseKind::Order { .. } => "order",
             UseKind::Transform(word) => word,
         };
         Err(Refusal::new(Code::UndeclaredFilter).by(word))

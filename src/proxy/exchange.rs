@@ -34,7 +34,7 @@ use crate::{
     keys::Snapshot,
     model::{Operation, Replacement, Target, Use, UseKind, Verb},
     policy::{Plan, plan::FilterRule},
-    seal::{self, Finished, Sealed, Tally, Written},
+    seal::{self, Finished, Rewritten, Sealed, Tally, Written},
 };
 
 /// Answers one request. Never fails: what goes wrong becomes an answer, or ends the connection.
@@ -166,7 +166,12 @@ fn readdress(
         return Ok(Addressed { target: target.to_owned(), echoes: Vec::new(), written, tally });
     }
     refuse_strays(plan, operation, dialect, view, keys)?;
-    let (replacements, written, tally) = seal::readdress(plan, operation, keys)?;
+    let Rewritten { replacements, written, tally, refine } =
+        seal::readdress(plan, operation, keys)?;
+    // What nobody carries out on the answer must not be left to chance.
+    if !refine.is_empty() {
+        return Err(Code::UnsupportedOperator.into());
+    }
     // Also where nothing is replaced: a dialect may have to leave a part of the target out.
     let readdressed = dialect.readdress(view, &replacements)?;
     let echoes = readdressed.echoes.into_iter().map(|e| (e.written, e.original)).collect();

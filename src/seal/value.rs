@@ -86,6 +86,15 @@ pub(super) fn from_text(ty: ValueType, text: &[u8]) -> Result<Typed, WrongType> 
     }
 }
 
+/// Converts the literal of a test, as the database would for a column of the type. Unlike a value it
+/// is never rounded.
+pub(super) fn sought(ty: ValueType, text: &[u8]) -> Result<Typed, WrongType> {
+    let ValueType::Numeric { precision, scale } = ty else { return from_text(ty, text) };
+    let text = trim(str::from_utf8(text).map_err(|_| WrongType)?);
+    let number = number::sought(text, precision.into(), scale.into());
+    number.map(number_typed).ok_or(WrongType)
+}
+
 /// What of a value is stored: text that is too long for its column loses spaces at its end, as
 /// there, and all else that the column, or the declared range, would not hold is refused. The
 /// literal of a filter is compared as it is.

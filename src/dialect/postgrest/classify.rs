@@ -3,7 +3,7 @@
 //! `classify` takes the operation from here and `readdress` the places, so that the two cannot
 //! disagree about what a use is.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use http::HeaderName;
 
@@ -14,6 +14,7 @@ use super::{
     declared::{Declared, Entity},
     embed::{self, Unit},
     filter::{Expr, Form, Sense},
+    page,
     query::{self, Meaning, Param},
     select::{self, Cast, Item, Spread},
     target::{self, Resource},
@@ -25,7 +26,7 @@ use crate::{
         secret::Plaintext,
     },
     dialect::{Head, text::Decoded},
-    model::{BodyForm, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{BodyForm, Filter, Node, Operation, Page, Placement, Target, Test, Use, UseKind, Verb},
 };
 
 pub(super) const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
@@ -95,10 +96,19 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     walk.call = call;
     let conflicts = walk.parameters.iter().any(|(_, m)| matches!(m, Meaning::Conflict(_)));
     walk.everything()?;
+    let page = page::page(head.method, head.headers, verb, &walk.parameters, &walk.select);
+    let own_keys = page::own_keys(&walk.select, entity);
     if verb == Verb::Create && !conflicts && accept::prefers(head.headers, "resolution=") {
         // The server then decides by the primary key, which is not told here.
         for column in entity.iter().flat_map(|entity| &entity.columns) {
-            walk.push(head.target.len(), entity, column, UseKind::Key, Site::Fixed)?;
+            walk.push(
+                head.target.len(),
+                entity,
+                column,
+                UseKind::Key,
+                Placement::Within,
+                Site::Fixed,
+            )?;
         }
     }
     let (uses, sites) = walk.in_byte_order();
@@ -126,7 +136,8 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
         }
         _ => call.map_or(BodyForm::Opaque, |call| call.body()),
     };
-    Ok(Reading { operation: Operation { verb, target, uses, body, answer }, sites })
+    let operation = Operation { verb, target, uses, body, answer, page, own_keys };
+    Ok(Reading { operation, sites })
 }
 
 fn address(resource: &Resource, schema: Option<&str>, entity: Option<&Entity>) -> Target {
@@ -147,6 +158,8 @@ fn describe(target: Target) -> Operation {
         uses: Vec::new(),
         body: BodyForm::Opaque,
         answer: Node::default(),
+        page: Page::Part(Verb::Describe.as_str()),
+        own_keys: BTreeMap::new(),
     }
 }
 
@@ -207,6 +220,8 @@ impl<'a> Walk<'a> {
     fn everything(&mut self) -> Result<(), Refusal> {
         let parameters = std::mem::take(&mut self.parameters);
         let select = std::mem::take(&mut self.select);
+        let is_main_order = |meaning: &&(Param, Meaning)| matches!(&meaning.1, Meaning::Order { embed, .. } if embed.is_empty());
+        let orders = parameters.iter().filter(is_main_order).count();
         for (param, meaning) in &parameters {
             match meaning {
                 Meaning::Harmless => {}
@@ -237,9 +252,17 @@ impl<'a> Walk<'a> {
                         let entity = self.entity_at(&select, &path);
                         let kind = match term.field.json {
                             Some(_) => UseKind::Transform("json path"),
-                            None => UseKind::Order,
+                            None => UseKind::Order { direction: term.direction, nulls: term.nulls },
                         };
-                        self.fixed(param, entity, &term.field.column, kind)?;
+                        let Some(value) = &param.value else { continue };
+                        let at = value.raw(&term.field.column.span).start;
+                        // Of several orders the server follows one.
+                        let place = match path.is_empty() && orders == 1 {
+                            true => Placement::Required,
+                            false => Placement::Within,
+                        };
+                        let column = &term.field.column.text;
+                        self.push(at, entity, column, kind, place, Site::Fixed)?;
                     }
                 }
                 Meaning::Select(_) => {
@@ -260,6 +283,7 @@ impl<'a> Walk<'a> {
                 Meaning::Value(field) => self.value(param, field)?,
             }
         }
+        self.parameters = parameters;
         self.select = select;
         Ok(())
     }
@@ -300,7 +324,7 @@ impl<'a> Walk<'a> {
             _ => ("parameter", Test::Other, Site::Fixed),
         };
         let kind = UseKind::Filter(Filter { operator, test });
-        self.push(at, entity, &field.column.text, kind, site)
+        self.push(at, entity, &field.column.text, kind, Placement::Within, site)
     }
 
     fn push(
@@ -309,13 +333,14 @@ impl<'a> Walk<'a> {
         entity: Option<&Entity>,
         column: &str,
         kind: UseKind,
+        place: Placement,
         site: Site,
     ) -> Result<(), Refusal> {
         if self.declared.could_be_cut_to_protected(column) {
             return Err(Refusal::new(Code::MalformedTarget).by("column name"));
         }
         let entity = entity.map(|entity| entity.name.clone());
-        self.found.push((at, Use { entity, column: FieldName::new(column), kind }, site));
+        self.found.push((at, Use { entity, column: FieldName::new(column), kind, place }, site));
         Ok(())
     }
 
@@ -340,7 +365,8 @@ impl<'a> Walk<'a> {
         column: &Name,
         kind: UseKind,
     ) -> Result<(), Refusal> {
-        self.push(text.raw(&column.span).start, entity, &column.text, kind, Site::Fixed)
+        let (at, place) = (text.raw(&column.span).start, Placement::Within);
+        self.push(at, entity, &column.text, kind, place, Site::Fixed)
     }
 
     /// A test, whose column is spelled in `names` and whose expression in `values`.
@@ -357,7 +383,8 @@ impl<'a> Walk<'a> {
         let at = column.start;
         if field.json.is_some() {
             let kind = UseKind::Transform("json path");
-            return self.push(at, entity, &field.column.text, kind, Site::Fixed);
+            let column = &field.column.text;
+            return self.push(at, entity, column, kind, Placement::Within, Site::Fixed);
         }
         let raw = |span: &Range<usize>| values.raw(span);
         let form = match &expr.form {
@@ -372,8 +399,15 @@ impl<'a> Walk<'a> {
             .call
             .is_some_and(|call| entity.is_some_and(|entity| entity.name == call.arguments().name));
         let test = if is_argument { Test::Other } else { expr.test.clone() };
+        let site = site(parts);
+        let place = match &site {
+            Site::Parameter { embed, test, .. } if embed.is_empty() && !test.is_negative() => {
+                Placement::Required
+            }
+            _ => Placement::Within,
+        };
         let kind = UseKind::Filter(Filter { operator: expr.operator, test });
-        self.push(at, entity, &field.column.text, kind, site(parts))
+        self.push(at, entity, &field.column.text, kind, place, site)
     }
 
     /// Uses in a selection: casts, paths, aggregates and what is grouped by.
@@ -391,7 +425,7 @@ impl<'a> Walk<'a> {
                     let at = value.raw(&(*at..*at)).start;
                     for column in entity.filter(|_| grouped).iter().flat_map(|e| &e.columns) {
                         let kind = UseKind::Transform("group by");
-                        self.push(at, entity, column, kind, Site::Fixed)?;
+                        self.push(at, entity, column, kind, Placement::Within, Site::Fixed)?;
                     }
                 }
                 Item::Column { field, cast, aggregate, .. } => {

@@ -19,6 +19,7 @@ mod filter;
 mod openapi;
 mod operators;
 mod order;
+mod page;
 mod query;
 mod rewrite;
 mod select;

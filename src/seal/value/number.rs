@@ -59,6 +59,22 @@ pub(super) fn decimal(text: &str) -> Option<String> {
     fits.then(|| spell(is_negative, &digits, usize::try_from(scale).unwrap_or_default()))
 }
 
+/// The literal of a test of a `numeric(precision, scale)`: compared as it is and never rounded, so
+/// that one with more digits than the column has is the spelling of none of its values.
+pub(super) fn sought(text: &str, precision: usize, scale: usize) -> Option<String> {
+    let exact = decimal(text)?;
+    let rounded = numeric(text, precision, scale).filter(|found| is_same(found, &exact));
+    Some(rounded.unwrap_or(exact))
+}
+
+fn is_same(one: &str, other: &str) -> bool {
+    let bare = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    bare(one) == bare(other)
+}
+
 /// PostgreSQL's `numeric(precision, scale)`: rounded half away from zero, with all digits of the
 /// scale; `None` if it is no number or does not fit.
 pub(super) fn numeric(text: &str, precision: usize, scale: usize) -> Option<String> {
@@ -145,6 +161,23 @@ mod tests {
         assert_eq!(numeric("0.5", 3, 0).as_deref(), Some("1"));
         assert_eq!(numeric("0.994", 2, 2).as_deref(), Some("0.99"));
         assert_eq!(numeric("0.995", 2, 2), None);
+    }
+
+    #[test]
+    fn a_literal_that_a_column_cannot_hold_is_the_spelling_of_no_value() {
+        for (given, sought_for) in [
+            ("1.5", "1.500"),
+            ("-01.50000e0", "-1.500"),
+            ("0", "0.000"),
+            ("-0.000000", "0.000"),
+            ("100", "100.000"),
+            ("1.5004", "1.5004"),
+            ("0.0001", "0.0001"),
+            ("123456", "123456"),
+        ] {
+            assert_eq!(sought(given, 8, 3).as_deref(), Some(sought_for), "{given}");
+        }
+        assert_eq!(sought("x", 8, 3), None);
     }
 
     #[test]
