@@ -84,9 +84,9 @@ impl Lab {
         let head = Head { method: &Method::GET, target: &target, headers: &headers };
         let operation = dialect.classify(head).unwrap();
         let planned = api.plan(&operation, &caller.unwrap()).and_then(|plan| {
-            let (replaced, ..) = seal::readdress(&plan, &operation, &self.keys.snapshot())?;
-            let sent = dialect.readdress(head, &replaced)?.target;
-            Ok((replaced, sent))
+            let rewritten = seal::readdress(&plan, &operation, &self.keys.snapshot())?;
+            let sent = dialect.readdress(head, &rewritten.replacements)?.target;
+            Ok((rewritten.replacements, sent))
         });
         let (replaced, sent) = match planned {
             Ok(found) => found,
@@ -118,6 +118,7 @@ fn symbols(replacement: &Replacement, query: &str) -> String {
                 rung = format!(" on `{grain}`");
             }
         }
+        Replacement::Removed => panic!("a test never falls away"),
     }
     let mut text = query.to_owned();
     for (stored, word) in words {

@@ -1,6 +1,6 @@
 //! PostgREST: tables, views and functions of PostgreSQL, filtered by their query string.
 //!
-//! [`query`] parses parameters, [`classify`] says what they use and where it is spelled, and
+//! [`query`] parses parameters, [`walk`] finds what they use and where it is spelled, and
 //! [`rewrite`] spells replacements. `docs/postgrest.md` says what passes, is rewritten and refused.
 //!
 //! # Why
@@ -24,6 +24,7 @@ mod query;
 mod rewrite;
 mod select;
 mod target;
+mod walk;
 
 pub use operators::{Kind, Modifiers, OPERATORS, Operator};
 
@@ -74,9 +75,7 @@ impl Dialect for PostgRest {
         for (site, replacement) in sites.iter().zip(replacements) {
             let Some(replacement) = replacement else { continue };
             let found = rewrite::edits(head.target, site, replacement)?;
-            if let classify::Site::Argument { whole, .. }
-            | classify::Site::Parameter { whole, .. } = site
-            {
+            if let walk::Site::Argument { whole, .. } | walk::Site::Parameter { whole, .. } = site {
                 echoes.extend(echo_of(head.target, whole.clone(), &found)?);
             }
             edits.extend(found);
