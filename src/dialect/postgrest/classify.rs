@@ -111,6 +111,10 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
             )?;
         }
     }
+    if accept::is_zoned(head.headers) {
+        let (end, none) = (head.target.len(), Placement::Within);
+        walk.push(end, None, "timezone", UseKind::Zone, none, Site::Fixed)?;
+    }
     let (uses, sites) = walk.in_byte_order();
 
     let answers_records = match verb {
