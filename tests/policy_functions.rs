@@ -72,7 +72,7 @@ fn operation(verb: Verb, target: Target) -> Operation {
         uses: Vec::new(),
         body: BodyForm::Opaque,
         answer: Node::default(),
-        page: Page::Part("test"),
+        page: Page::Whole,
         own_keys: BTreeMap::new(),
     }
 }
@@ -91,7 +91,7 @@ fn asks(name: &str, column: &str, operator: &'static str, test: Test) -> Operati
         entity: Some(arguments),
         column: FieldName::new(column),
         kind,
-        place: Placement::Within,
+        place: Placement::Required,
     };
     Operation { uses: vec![used], ..operation(Verb::Call, Target::Function(name)) }
 }
@@ -186,7 +186,7 @@ fn a_record_is_replaced_by_a_key_that_has_one_stored_form() {
             entity: Some(entity),
             column: FieldName::new(column),
             kind,
-            place: Placement::Within,
+            place: Placement::Required,
         }];
         plan("both", &put).map(drop)
     };

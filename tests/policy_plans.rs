@@ -1,6 +1,8 @@
 //! What a policy decides: every mode by every use, every right by every place, and what is not
 //! declared.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, HeaderValue};
 use labseal::{
     auth::{Caller, Facts},
@@ -9,7 +11,10 @@ use labseal::{
         refusal::Code,
         secret::Plaintext,
     },
-    model::{BodyForm, FieldRef, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{
+        BodyForm, Direction, FieldRef, Filter, Node, Nulls, Operation, Page, Placement, Target,
+        Test, Use, UseKind, Verb,
+    },
     policy::{
         Plan, Policy,
         plan::{AnswerPlan, Guard, RequestPlan, Right, Write},

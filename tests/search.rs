@@ -392,6 +392,18 @@ fn a_range_without_a_declared_end_is_refused_unless_both_ends_are_asked_for() {
 }
 
 #[test]
+fn points_in_time_are_given_in_utc_or_not_at_all() {
+    let asked = |zone: &str| {
+        let request =
+            Request::get("/people?select=id,seen,due&order=id&seen=gte.2026-01-01T00:00:00Z");
+        pair().same(&request.header("Prefer", &format!("timezone={zone}")))
+    };
+    assert_eq!(asked("UTC"), None);
+    assert_eq!(asked("Europe/Berlin"), Some("LS109".into()));
+    assert_eq!(asked("utc, handling=strict"), None);
+}
+
+#[test]
 fn a_value_outside_the_declared_range_is_refused() {
     for (column, value) in
         [("born", "1899-12-31"), ("born", "2031-01-01"), ("seen", "1999-12-31 23:59")]

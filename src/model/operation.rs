@@ -162,6 +162,8 @@ pub enum UseKind {
     },
     /// Casts, aggregates or reaches into it; the word says which.
     Transform(&'static str),
+    /// Spells every point in time in a zone that the request names, whatever its column.
+    Zone,
 }
 
 /// Whether a use decides for every record of the answer.

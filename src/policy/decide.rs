@@ -7,7 +7,7 @@
 use crate::{
     auth::Caller,
     base::{
-        class::Mode,
+        class::{Mode, ValueType},
         ident::EntityName,
         near,
         refusal::{Code, Refusal},
@@ -114,6 +114,14 @@ impl ApiPolicy {
         standing: Standing,
         granted: &Granted,
     ) -> Result<Option<FilterRule>, Refusal> {
+        if matches!(one.kind, UseKind::Zone) {
+            // Also where no field is declared: what is found there is opened by its class.
+            let is_timed = |field: &Field| field.class.params.ty == ValueType::TimestampTz;
+            return match self.fields.values().any(is_timed) {
+                true => Err(Refusal::new(Code::UnsupportedHeader).by("Prefer: timezone")),
+                false => Ok(None),
+            };
+        }
         let Some(entity) = one.entity.as_ref().filter(|entity| self.declares(entity)) else {
             return self
                 .judge_undeclared(one, standing == Standing::ExceptedFunction)
@@ -191,6 +199,7 @@ impl ApiPolicy {
             UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
             UseKind::Order { .. } => unsupported(Code::UnsupportedOrder, "order"),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
+            UseKind::Zone => Ok(None),
         }
     }
 
@@ -222,6 +231,7 @@ impl ApiPolicy {
             UseKind::Key => "resolution",
             UseKind::Order { .. } => "order",
             UseKind::Transform(word) => word,
+            UseKind::Zone => "timezone",
         };
         Err(Refusal::new(Code::UndeclaredFilter).by(word))
     }

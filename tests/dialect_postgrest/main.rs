@@ -77,6 +77,7 @@ fn uses(operation: &Operation) -> Vec<String> {
         UseKind::Key => "key".to_owned(),
         UseKind::Order { .. } => "order".to_owned(),
         UseKind::Transform(word) => format!("transform {word}"),
+        UseKind::Zone => "zone".to_owned(),
         UseKind::Filter(filter) => match &filter.test {
             Test::Equal(text) => format!("{} {}", filter.operator, shown(text.expose())),
             Test::In(list) => {

@@ -109,6 +109,18 @@ pub(super) fn prefers(headers: &HeaderMap, beginning: &str) -> bool {
         .any(|value| String::from_utf8_lossy(value.as_bytes()).split(',').any(begins))
 }
 
+/// Whether points in time are asked for, and read, in another zone than UTC.
+pub(super) fn is_zoned(headers: &HeaderMap) -> bool {
+    let is_utc = ["timezone=utc", "timezone=etc/utc", "timezone=gmt"];
+    headers.get_all("prefer").iter().any(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        value
+            .split(',')
+            .map(str::trim)
+            .any(|part| part.starts_with("timezone") && !is_utc.contains(&part))
+    })
+}
+
 /// The schema that a request names.
 pub(super) fn profile<'a>(
     headers: &'a HeaderMap,

@@ -73,6 +73,9 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     if verb == Verb::Create && accept::prefers(head.headers, "resolution=") {
         walk.key(entity, head.target.len())?;
     }
+    if accept::is_zoned(head.headers) {
+        walk.zone(head.target.len())?;
+    }
     let (uses, sites) = walk.in_byte_order();
 
     let answers_records = match verb {

@@ -173,6 +173,11 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
+    /// That the request says in which zone points in time come back.
+    pub(super) fn zone(&mut self, at: usize) -> Result<(), Refusal> {
+        self.push(at, None, "timezone", UseKind::Zone, Placement::Within, Site::Fixed)
+    }
+
     fn entity_at(&self, select: &[Item], path: &[Name]) -> Option<&'a Entity> {
         match (path, self.schema) {
             ([], _) => self.entity,
