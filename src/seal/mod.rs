@@ -24,6 +24,7 @@ mod lookup;
 mod opening;
 mod proof;
 mod readdress;
+mod refine;
 mod scan;
 mod sealing;
 mod splice;
@@ -36,7 +37,8 @@ mod visit;
 mod written;
 
 pub use proof::{Direction, MARKER, Sealed, Unsealed};
-pub use readdress::readdress;
+pub use readdress::{Rewritten, readdress};
+pub use refine::Refine;
 pub use strays::reject_strays;
 pub use tally::Tally;
 pub use transform::{Finished, Form, Transform};
