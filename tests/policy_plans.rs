@@ -1,6 +1,8 @@
 //! What a policy decides: every mode by every use, every right by every place, and what is not
 //! declared.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, HeaderValue};
 use labseal::{
     auth::{Caller, Facts},
@@ -9,7 +11,10 @@ use labseal::{
         refusal::Code,
         secret::Plaintext,
     },
-    model::{BodyForm, FieldRef, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{
+        BodyForm, Direction, FieldRef, Filter, Node, Nulls, Operation, Page, Placement, Target,
+        Test, Use, UseKind, Verb,
+    },
     policy::{
         Plan, Policy,
         plan::{AnswerPlan, Guard, RequestPlan, Right, Write},
@@ -86,8 +91,7 @@ fn code(api: &str, name: &str, operation: &Operation) -> Result<(), Code> {
     plan(api, name, operation).map(drop).map_err(|(code, _)| code)
 }
 
-const ORDER: UseKind =
-    UseKind::Order { direction: Direction::Ascending, nulls: Nulls::Last };
+const ORDER: UseKind = UseKind::Order { direction: Direction::Ascending, nulls: Nulls::Last };
 
 const PATIENTS: &str = "public.patients";
 

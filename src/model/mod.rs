@@ -9,8 +9,8 @@ pub mod shape;
 pub mod surface;
 
 pub use operation::{
-    BodyForm, Bound, Case, Direction, Filter, Nulls, Operation, Page, Placement, Replacement, Target,
-    Test, Use, UseKind, Verb,
+    BodyForm, Bound, Case, Direction, Filter, Nulls, Operation, Page, Placement, Replacement,
+    Target, Test, Use, UseKind, Verb,
 };
 pub use shape::Node;
 pub use surface::{EntityDecl, RouteDecl, Surface};

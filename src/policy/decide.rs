@@ -9,9 +9,10 @@ use crate::{
     base::{
         class::Mode,
         ident::EntityName,
+        near,
         refusal::{Code, Refusal},
     },
-    model::{BodyForm, FieldRef, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{BodyForm, FieldRef, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
 };
 
 use super::{
@@ -115,7 +116,7 @@ impl ApiPolicy {
         let field_ref = FieldRef { entity: entity.clone(), field: one.column.clone() };
         let Some(field) = self.fields.get(&field_ref) else {
             let near = |other: &FieldRef| {
-                other.entity == *entity && is_near(other.field.as_str(), one.column.as_str())
+                other.entity == *entity && near::is_near(other.field.as_str(), one.column.as_str())
             };
             return match self.fields.keys().any(near) {
                 true => Err(Code::NearName.into()),
@@ -123,47 +124,33 @@ impl ApiPolicy {
             };
         };
         let class = &field.class;
-        let unsupported =
-            |code, word| Err(Refusal::new(code).on(&field_ref).by(word).at_line(class.line));
-        let may_filter = |word| {
-            if rights(field, granted).is_some_and(|rights| rights.may_filter) {
-                return Ok(());
-            }
-            let line = granted.line(&class.params.id);
-            Err(Refusal::new(Code::FilterNotGranted).on(&field_ref).by(word).at_line(line))
+        let line = granted.line(&class.params.id);
+        let refused = |code, word| Refusal::new(code).on(&field_ref).by(word);
+        let unsupported = |code, word| Err(refused(code, word).at_line(class.line));
+        let granted = rights(field, granted);
+        let may_filter = |word| match granted.is_some_and(|rights| rights.may_filter) {
+            true => Ok(()),
+            false => Err(refused(Code::FilterNotGranted, word).at_line(line)),
         };
         match &one.kind {
-            UseKind::Column => {
-                match rights(field, granted).is_some_and(|rights| rights.may_write) {
-                    true => Ok(None),
-                    false => {
-                        let line = granted.line(&class.params.id);
-                        Err(Refusal::new(Code::WriteNotGranted)
-                            .on(&field_ref)
-                            .by("columns")
-                            .at_line(line))
-                    }
-                }
-            }
+            UseKind::Column => match granted.is_some_and(|rights| rights.may_write) {
+                true => Ok(None),
+                false => Err(refused(Code::WriteNotGranted, "columns").at_line(line)),
+            },
             UseKind::Conflict => match class.params.mode {
                 Mode::Deterministic => may_filter("on_conflict").map(|()| None),
                 Mode::Random | Mode::Searchable => {
                     unsupported(Code::UnsupportedConflict, "on_conflict")
                 }
             },
-            UseKind::Filter(filter) => match (&filter.test, class.params.mode) {
-                // Null is never sealed, so whoever can ask the API at all sees where it stands.
-                (Test::IsNull, _) => Ok(None),
-                (Test::Equal(_) | Test::In(_), Mode::Deterministic | Mode::Searchable) => {
-                    may_filter(filter.operator)?;
-                    let line = field.line;
-                    Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
-                }
-                (Test::Equal(_) | Test::In(_), Mode::Random)
-                | (Test::Bound { .. } | Test::Other | Test::Pattern { .. }, _) => {
-                    unsupported(Code::UnsupportedOperator, filter.operator)
-                }
-            },
+            // Null is never sealed, so whoever can ask the API at all sees where it stands.
+            UseKind::Filter(Filter { test: Test::IsNull, .. }) => Ok(None),
+            UseKind::Filter(filter) if class.answers(filter) => {
+                may_filter(filter.operator)?;
+                let line = field.line;
+                Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
+            }
+            UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
             UseKind::Order { .. } => unsupported(Code::UnsupportedOrder, "order"),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
         }
@@ -237,11 +224,6 @@ impl ApiPolicy {
             line: field.line,
         }))
     }
-}
-
-/// Whether a server may take one name for the other.
-fn is_near(declared: &str, name: &str) -> bool {
-    declared.to_lowercase() == name.trim().to_lowercase()
 }
 
 /// Whether a record without the field would put a null in its place.

@@ -11,10 +11,12 @@ mod decide;
 pub mod diagnostic;
 pub mod document;
 mod grants;
+mod ladder;
 pub mod leakage;
 pub mod mask;
 pub mod plan;
 mod routes;
+mod types;
 
 pub use apis::ApiPolicy;
 pub use diagnostic::{Diagnostic, Severity};

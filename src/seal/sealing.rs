@@ -94,7 +94,9 @@ impl Visit for Sealing {
             }
             Lexeme::Container(_) | Lexeme::False | Lexeme::Number(_) | Lexeme::True => {}
         }
-        let Ok(typed) = value::from_json(rule.class.params.ty, value) else {
+        let Ok(typed) = value::from_json(rule.class.params.ty, value)
+            .and_then(|typed| value::fitted(&rule.class, typed))
+        else {
             return refuse(Code::WrongType);
         };
         if typed.value.len() > longest(&rule.class) {

@@ -1,5 +1,6 @@
 //! The `postgrest` dialect from outside: request heads in, uses, answers and rewritten targets out.
 
+mod operators;
 mod rewrite;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -74,9 +75,13 @@ fn uses(operation: &Operation) -> Vec<String> {
                 let list: Vec<_> = list.iter().map(|text| shown(text.expose())).collect();
                 format!("{} {}", filter.operator, list.join("|"))
             }
+            Test::Bound { literal, .. } => {
+                format!("bound {} {}", filter.operator, shown(literal.expose()))
+            }
             Test::IsNull => "null".to_owned(),
-            Test::Bound { .. } | Test::Other | Test::Pattern { .. } => {
-                format!("other {}", filter.operator)
+            Test::Other => format!("other {}", filter.operator),
+            Test::Pattern { pattern, case } => {
+                format!("pattern {} {case:?} {}", filter.operator, shown(pattern.expose()))
             }
         },
     };
@@ -192,8 +197,8 @@ fn every_use_of_a_column_is_found_in_the_order_of_the_bytes() {
         ("mrn=in.(A1,\"b,c\",\"q\\\"\")", vec![format!("{p}.mrn in A1|b,c|q\"")]),
         ("mrn=not.is.null", vec![format!("{p}.mrn null")]),
         ("mrn=is.true", vec![format!("{p}.mrn other is")]),
-        ("mrn=eq(any).{A1}", vec![format!("{p}.mrn other eq(any)")]),
-        ("mrn=isdistinct.A1", vec![format!("{p}.mrn other isdistinct")]),
+        ("mrn=eq(any).{A1}", vec![format!("{p}.mrn eq(any) A1")]),
+        ("mrn=isdistinct.A1", vec![format!("{p}.mrn isdistinct A1")]),
         ("mrn=fts(english).A1", vec![format!("{p}.mrn other fts")]),
         ("mrn=A1", vec![format!("{p}.mrn other parameter")]),
         ("mrn->>a=eq.1", vec![format!("{p}.mrn transform json path")]),
@@ -239,14 +244,14 @@ fn every_use_of_a_column_is_found_in_the_order_of_the_bytes() {
             "or=(mrn.eq.\"A,1\",not.and(id.gte.3,last_name.neq.O'Neil))",
             vec![
                 format!("{p}.mrn eq A,1"),
-                format!("{p}.id other gte"),
+                format!("{p}.id bound gte 3"),
                 format!("{p}.last_name neq O'Neil"),
             ],
         ),
         ("not.or=(mrn.in.(A1,B2))", vec![format!("{p}.mrn in A1|B2")]),
         (
             "id=eq.1&mrn=eq.A1&id=lt.5",
-            vec![format!("{p}.id eq 1"), format!("{p}.mrn eq A1"), format!("{p}.id other lt")],
+            vec![format!("{p}.id eq 1"), format!("{p}.mrn eq A1"), format!("{p}.id bound lt 5")],
         ),
     ] {
         let target = format!("/patients?{query}");

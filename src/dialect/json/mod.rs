@@ -21,12 +21,13 @@ use super::{
 use crate::{
     base::{
         ident::{EntityName, FieldName, RequestId},
+        near,
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
     model::{
-        BodyForm, Filter, Node, Operation, Page, Placement, Replacement, Surface, Target, Test, Use,
-        UseKind, Verb,
+        BodyForm, Filter, Node, Operation, Page, Placement, Replacement, Surface, Target, Test,
+        Use, UseKind, Verb,
     },
 };
 
@@ -284,9 +285,8 @@ enum Named {
 /// The name of a parameter, and every word in it by which some server may know it: `filter[mrn]`,
 /// `mrn__eq`, `name-like`.
 fn words(name: &str) -> impl Iterator<Item = String> {
-    let name = name.to_lowercase();
-    let whole = name.trim().trim_matches(['\0', '\u{feff}']).to_owned();
-    let split = name.replace("__", " ");
+    let whole = near::folded(name);
+    let split = name.to_lowercase().replace("__", " ");
     let parts: Vec<_> = split
         .split(|c: char| !c.is_alphanumeric() && c != '_')
         .filter(|part| !part.is_empty())

@@ -12,7 +12,7 @@ use super::{
     cursor::{Field, Name},
     declared::{Declared, Entity},
     embed::{self, Unit},
-    filter::{Expr, Literal, Op},
+    filter::{Expr, Form, Sense},
     page,
     query::{self, Meaning, Param},
     select::{self, Cast, Item, Spread},
@@ -24,9 +24,7 @@ use crate::{
         refusal::{Code, Refusal},
     },
     dialect::{Head, text::Decoded},
-    model::{
-        BodyForm, Filter, Node, Operation, Page, Placement, Target, Test, Use, UseKind, Verb,
-    },
+    model::{BodyForm, Filter, Node, Operation, Page, Placement, Target, Test, Use, UseKind, Verb},
 };
 
 const ACCEPT_PROFILE: HeaderName = HeaderName::from_static("accept-profile");
@@ -54,19 +52,10 @@ pub(super) struct TestSite {
     pub(super) column: Range<usize>,
     /// From `not.` to the end of the value.
     pub(super) expr: Range<usize>,
-    pub(super) literals: Vec<Range<usize>>,
     pub(super) form: Form,
-    /// Whether it holds where the literals do not match.
-    pub(super) negative: bool,
-}
-
-/// How literals are spelled.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// In the parentheses of a list.
-    List,
-    /// One, or none.
-    Single,
+    pub(super) sense: Sense,
+    /// Whether `not.` stands before it.
+    pub(super) negated: bool,
 }
 
 /// Reads a head.
@@ -345,33 +334,22 @@ impl<'a> Walk<'a> {
             let column = &field.column.text;
             return self.push(at, entity, column, kind, Placement::Within, Site::Fixed);
         }
-        let span = |literal: &Literal| values.raw(&literal.span);
-        let (operator, test, literals, unequal) = match &expr.op {
-            Op::Equal { unequal, literal } => {
-                let operator = if *unequal { "neq" } else { "eq" };
-                (operator, Test::Equal(literal.value.clone()), vec![span(literal)], *unequal)
-            }
-            Op::In(list) => {
-                let values = list.iter().map(|literal| literal.value.clone()).collect();
-                ("in", Test::In(values), list.iter().map(span).collect(), false)
-            }
-            Op::IsNull => ("is.null", Test::IsNull, Vec::new(), false),
-            Op::Other(operator) => (*operator, Test::Other, Vec::new(), false),
+        let raw = |span: &Range<usize>| values.raw(span);
+        let form = match &expr.form {
+            Form::List(spans) => Form::List(spans.iter().map(raw).collect()),
+            Form::Respelled(count) => Form::Respelled(*count),
+            Form::Single(span) => Form::Single(raw(span)),
         };
-        let parts = TestSite {
-            column,
-            expr: values.raw(&expr.span),
-            literals,
-            form: if matches!(expr.op, Op::In(_)) { Form::List } else { Form::Single },
-            negative: expr.negated != unequal,
-        };
-        let negative = parts.negative;
+        let span = values.raw(&expr.span);
+        let parts = TestSite { column, expr: span, form, sense: expr.sense, negated: expr.negated };
         let site = site(parts);
-        let place = match (&site, negative) {
-            (Site::Parameter { embed, .. }, false) if embed.is_empty() => Placement::Required,
+        let place = match (&site, expr.sense, expr.negated) {
+            (Site::Parameter { embed, .. }, Sense::Matching, false) if embed.is_empty() => {
+                Placement::Required
+            }
             _ => Placement::Within,
         };
-        let kind = UseKind::Filter(Filter { operator, test });
+        let kind = UseKind::Filter(Filter { operator: expr.operator, test: expr.test.clone() });
         self.push(at, entity, &field.column.text, kind, place, site)
     }
 

@@ -8,18 +8,22 @@
 //! are lax, ours are strict: see [`query`]. (2026-11)
 
 mod accept;
+mod array;
 mod classify;
 mod cursor;
 mod declared;
 mod echo;
 mod embed;
 mod filter;
+mod operators;
 mod order;
 mod page;
 mod query;
 mod rewrite;
 mod select;
 mod target;
+
+pub use operators::{Kind, Modifiers, OPERATORS, Operator};
 
 use http::Method;
 use serde_json::json;
