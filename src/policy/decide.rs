@@ -20,7 +20,7 @@ use super::{
     grants::Granted,
     plan::{
         AnswerPlan, ClassRights, FilterRule, Guard, Made, OpenRule, Plan, RequestPlan, Right,
-        SealRule, Write,
+        SealRule, Sort, Write,
     },
 };
 
@@ -151,7 +151,15 @@ impl ApiPolicy {
                 Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
             }
             UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
-            UseKind::Order { .. } => unsupported(Code::UnsupportedOrder, "order"),
+            UseKind::Order { .. } => match (class.sort, granted.map(|rights| rights.read)) {
+                (Sort::Refused, _) => unsupported(Code::UnsupportedOrder, "order"),
+                // An order tells of every value how it compares to its neighbours.
+                (Sort::Here { .. }, Some(Right::Clear)) => {
+                    let line = field.line;
+                    Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
+                }
+                (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
+            },
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
         }
     }

@@ -16,6 +16,7 @@ pub mod leakage;
 pub mod mask;
 pub mod plan;
 mod routes;
+mod sort;
 mod types;
 
 pub use apis::ApiPolicy;

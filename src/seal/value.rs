@@ -13,6 +13,7 @@ mod number;
 use std::str;
 
 pub(super) use calendar::{Day, Moment};
+pub(super) use number::compare as compare_decimals;
 
 use super::{json, visit::Lexeme};
 use crate::{
@@ -84,6 +85,15 @@ pub(super) fn from_text(ty: ValueType, text: &[u8]) -> Result<Typed, WrongType> 
         }
         ValueType::Uuid => uuid(text).map(|uuid| Typed::from_text(&uuid)).ok_or(WrongType),
     }
+}
+
+/// Converts the literal of a test, as the database would for a column of the type. Unlike a value it
+/// is never rounded.
+pub(super) fn sought(ty: ValueType, text: &[u8]) -> Result<Typed, WrongType> {
+    let ValueType::Numeric { precision, scale } = ty else { return from_text(ty, text) };
+    let text = trim(str::from_utf8(text).map_err(|_| WrongType)?);
+    let number = number::sought(text, precision.into(), scale.into());
+    number.map(number_typed).ok_or(WrongType)
 }
 
 /// What of a value is stored: text that is too long for its column loses spaces at its end, as

@@ -13,6 +13,7 @@ use super::{
     declared::{Declared, Entity},
     embed::{self, Unit},
     filter::{Expr, Form, Sense},
+    order::Term,
     page,
     query::{self, Meaning, Param},
     select::{self, Cast, Item, Spread},
@@ -41,6 +42,9 @@ pub(super) struct Reading {
 pub(super) enum Site {
     /// Nothing there can be replaced.
     Fixed,
+    /// The term of an order: which of the parameter's terms it is, from where, and where the next
+    /// begins.
+    Term { whole: Range<usize>, place: usize, from: usize, next: Option<usize> },
     /// A test as a parameter of its own.
     Parameter { whole: Range<usize>, embed: Range<usize>, test: TestSite },
     /// A test inside a logic tree.
@@ -218,7 +222,7 @@ impl<'a> Walk<'a> {
                     }
                 }
                 Meaning::Order { embed, terms } => {
-                    for term in terms {
+                    for (number, term) in terms.iter().enumerate() {
                         let mut path = embed.clone();
                         path.extend(term.relation.clone());
                         let entity = self.entity_at(&select, &path);
@@ -229,12 +233,19 @@ impl<'a> Walk<'a> {
                         let Some(value) = &param.value else { continue };
                         let at = value.raw(&term.field.column.span).start;
                         // Of several orders the server follows one.
+                        let from = |term: &Term| value.raw(&term.span).start;
+                        let site = Site::Term {
+                            whole: param.span.clone(),
+                            place: number,
+                            from: from(term),
+                            next: terms.get(number + 1).map(from),
+                        };
                         let place = match path.is_empty() && orders == 1 {
                             true => Placement::Required,
                             false => Placement::Within,
                         };
                         let column = &term.field.column.text;
-                        self.push(at, entity, column, kind, place, Site::Fixed)?;
+                        self.push(at, entity, column, kind, place, site)?;
                     }
                 }
                 Meaning::Select(_) => {
@@ -343,8 +354,8 @@ impl<'a> Walk<'a> {
         let span = values.raw(&expr.span);
         let parts = TestSite { column, expr: span, form, sense: expr.sense, negated: expr.negated };
         let site = site(parts);
-        let place = match (&site, expr.sense, expr.negated) {
-            (Site::Parameter { embed, .. }, Sense::Matching, false) if embed.is_empty() => {
+        let place = match &site {
+            Site::Parameter { embed, test, .. } if embed.is_empty() && !test.is_negative() => {
                 Placement::Required
             }
             _ => Placement::Within,

@@ -151,19 +151,20 @@ struct Read {
 }
 
 fn read(text: &str) -> Option<Read> {
-    let (day, rest) = text.split_at(text.find([' ', 'T', 't']).unwrap_or(text.len()));
+    let end = text.find(|next: char| !matches!(next, '0'..='9' | '-'));
+    let (day, rest) = text.split_at(end.unwrap_or(text.len()));
     let Moment(date) = day_of(day)?;
-    let clock = rest.strip_prefix(['T', 't']).unwrap_or(rest.trim_start_matches(' '));
-    if clock.is_empty() {
-        // A `T` with nothing after it is no date.
-        return rest.is_empty().then_some(Read { date, time: 0, offset: None });
-    }
+    let rest = rest.trim_start_matches(' ');
+    let clock = rest.strip_prefix(['T', 't']).unwrap_or(rest);
     let end = clock.find(|next: char| !matches!(next, '0'..='9' | ':' | '.'));
     let (clock, zone) = clock.split_at(end.unwrap_or(clock.len()));
-    let offset = match zone.trim_start_matches(' ') {
-        "" if zone.is_empty() => None,
-        zone => Some(offset(zone)?),
-    };
+    let zone = zone.trim_start_matches(' ');
+    let offset = if zone.is_empty() { None } else { Some(offset(zone)?) };
+    if clock.is_empty() {
+        // A `T` with no time after it is no date.
+        let sound = !rest.starts_with(['T', 't']);
+        return sound.then_some(Read { date, time: 0, offset });
+    }
     Some(Read { date, time: time(clock)?, offset })
 }
 

@@ -4,6 +4,8 @@
 //! No `NaN` and no infinity, unlike PostgreSQL: neither has a JSON form that reads back as a number.
 //! No hexadecimal and no underscores, which PostgreSQL takes from version 16 on. (2026-11)
 
+use std::cmp::Ordering;
+
 /// What the format of `numeric` can hold before and after the point.
 const MAX_WHOLE: i64 = 131_072;
 const MAX_SCALE: i64 = 16_383;
@@ -59,6 +61,22 @@ pub(super) fn decimal(text: &str) -> Option<String> {
     fits.then(|| spell(is_negative, &digits, usize::try_from(scale).unwrap_or_default()))
 }
 
+/// The literal of a test of a `numeric(precision, scale)`: compared as it is and never rounded, so
+/// that one with more digits than the column has is the spelling of none of its values.
+pub(super) fn sought(text: &str, precision: usize, scale: usize) -> Option<String> {
+    let exact = decimal(text)?;
+    let rounded = numeric(text, precision, scale).filter(|found| is_same(found, &exact));
+    Some(rounded.unwrap_or(exact))
+}
+
+fn is_same(one: &str, other: &str) -> bool {
+    let bare = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    bare(one) == bare(other)
+}
+
 /// PostgreSQL's `numeric(precision, scale)`: rounded half away from zero, with all digits of the
 /// scale; `None` if it is no number or does not fit.
 pub(super) fn numeric(text: &str, precision: usize, scale: usize) -> Option<String> {
@@ -85,6 +103,49 @@ pub(super) fn numeric(text: &str, precision: usize, scale: usize) -> Option<Stri
     }
     // Digits are now the number times 10^scale.
     (digits.len() <= precision).then(|| spell(is_negative, &digits, scale))
+}
+
+/// How two numbers, spelled as this module spells them, compare.
+pub(in crate::seal) fn compare(one: &[u8], other: &[u8]) -> Option<Ordering> {
+    let (one, other) = (Magnitude::of(one)?, Magnitude::of(other)?);
+    Some(match (one.is_negative, other.is_negative) {
+        (false, true) => Ordering::Greater,
+        (true, false) => Ordering::Less,
+        (false, false) => one.cmp(&other),
+        (true, true) => other.cmp(&one),
+    })
+}
+
+/// A number without its sign, and without digits that say nothing.
+struct Magnitude<'a> {
+    is_negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+}
+
+impl<'a> Magnitude<'a> {
+    fn of(text: &'a [u8]) -> Option<Self> {
+        let (is_negative, digits) = match text {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let (whole, fraction) = match memchr::memchr(b'.', digits) {
+            Some(at) => (digits.get(..at)?, digits.get(at + 1..)?),
+            None => (digits, &[][..]),
+        };
+        let is_number = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+        let leading = whole.iter().take_while(|digit| **digit == b'0').count();
+        let end = fraction.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        let number =
+            Self { is_negative, whole: whole.get(leading..)?, fraction: fraction.get(..end)? };
+        let is_sound = !digits.is_empty() && is_number(whole) && is_number(fraction);
+        is_sound.then_some(number)
+    }
+
+    fn cmp(&self, other: &Self) -> Ordering {
+        let lengths = self.whole.len().cmp(&other.whole.len());
+        lengths.then(self.whole.cmp(other.whole)).then(self.fraction.cmp(other.fraction))
+    }
 }
 
 fn carry(digits: &mut Vec<u8>) {
@@ -145,6 +206,23 @@ mod tests {
         assert_eq!(numeric("0.5", 3, 0).as_deref(), Some("1"));
         assert_eq!(numeric("0.994", 2, 2).as_deref(), Some("0.99"));
         assert_eq!(numeric("0.995", 2, 2), None);
+    }
+
+    #[test]
+    fn a_literal_that_a_column_cannot_hold_is_the_spelling_of_no_value() {
+        for (given, sought_for) in [
+            ("1.5", "1.500"),
+            ("-01.50000e0", "-1.500"),
+            ("0", "0.000"),
+            ("-0.000000", "0.000"),
+            ("100", "100.000"),
+            ("1.5004", "1.5004"),
+            ("0.0001", "0.0001"),
+            ("123456", "123456"),
+        ] {
+            assert_eq!(sought(given, 8, 3).as_deref(), Some(sought_for), "{given}");
+        }
+        assert_eq!(sought("x", 8, 3), None);
     }
 
     #[test]
