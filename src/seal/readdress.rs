@@ -19,7 +19,7 @@ use crate::{
     },
     crypto::{Typed, envelope, normal, successor},
     keys::{Opened, Snapshot},
-    model::{Operation, Replacement, Test, Use, UseKind},
+    model::{Bound, Filter, Operation, Placement, Replacement, Test, Use, UseKind},
     policy::{
         Plan,
         plan::{FilterRule, Right},
@@ -118,9 +118,19 @@ impl Readdress<'_> {
                 found.and_then(|found| self.tested(op, rule, one, found, like))
             }
             (Test::Bound { bound, literal }, Mode::Searchable) => {
+                let (is_first, others) = others_of_span(op, one);
                 let found = self.lookup(rule, literal, |text| {
-                    lookup::side(class, *bound, text).map(|side| lookup::span(class, side))
+                    let mut side = lookup::side(class, *bound, text)?;
+                    for (bound, literal) in others {
+                        let other = lookup::side(class, bound, literal.expose())?;
+                        side = (side.0.max(other.0), side.1.min(other.1));
+                    }
+                    Ok(lookup::span(class, side))
                 });
+                let found = match is_first {
+                    true => found,
+                    false => found.map(|(_, grain)| (all(rule, 1), grain)),
+                };
                 let at = value::from_text(class.params.ty, literal.expose()).ok();
                 let side = at.map(|literal| Condition::Bound { bound: *bound, literal });
                 found.and_then(|found| self.tested(op, rule, one, found, side))
@@ -220,13 +230,10 @@ impl Readdress<'_> {
         }
         let found = lookup(literal.expose()).map_err(|_| refused(rule, Code::WrongType))?;
         let params = &rule.class.params;
-        // What all envelopes of the class begin with.
-        let all = |from: usize, to: usize| (format!("ls1s{from}"), format!("ls1s{to}"));
-        let rungs = params.rungs.len();
         let (values, grain) = match found {
             Lookup::All => {
                 tally::count(&mut self.tally.filtered, &rule.class.name);
-                return Ok((vec![all(rungs, rungs + 1)], Grain::Everything));
+                return Ok((all(rule, 1), Grain::Everything));
             }
             Lookup::Any(values) => (values, Grain::Same),
             Lookup::Between(Between { coarser: Some(values), reason }) => {
@@ -243,7 +250,7 @@ impl Readdress<'_> {
         let mut ranges = ranges.collect::<Result<Vec<_>, _>>()?.concat();
         if ranges.is_empty() {
             // No text lies in it, and it is null where the column is.
-            ranges.push(all(rungs, rungs));
+            ranges = all(rule, 0);
         }
         tally::count(&mut self.tally.filtered, &rule.class.name);
         Ok((ranges, grain))
@@ -273,6 +280,41 @@ impl Readdress<'_> {
         self.tally.kids.extend(envelope::kid_at(stored.as_bytes()));
         self.written.note(stored, &rule.class.params.id, text);
     }
+}
+
+/// The range in which the envelopes of a class lie, or, with a width of 0, none of them: no text lies
+/// in it, and it is null where the column is.
+fn all(rule: &FilterRule, width: usize) -> Ranges {
+    let rungs = rule.class.params.rungs.len();
+    vec![(format!("ls1s{rungs}"), format!("ls1s{}", rungs + width))]
+}
+
+/// The other bounds that every record of the answer must keep as well, and whether this one is the
+/// first of them. The span that all of them leave may be short where each alone is long, so the first
+/// asks for it, and the others for any value.
+fn others_of_span<'a>(op: &'a Operation, one: &Use) -> (bool, Vec<(Bound, &'a Plaintext)>) {
+    if one.place != Placement::Required {
+        return (true, Vec::new());
+    }
+    let bounds = op.uses.iter().filter(|other| {
+        let is_same = other.entity == one.entity && other.column == one.column;
+        is_same && other.place == Placement::Required
+    });
+    let mut is_first = None;
+    let mut others = Vec::new();
+    for other in bounds {
+        let UseKind::Filter(Filter { test: Test::Bound { bound, literal }, .. }) = &other.kind
+        else {
+            continue;
+        };
+        if is_first.is_none() {
+            is_first = Some(std::ptr::eq(other, one));
+        }
+        if !std::ptr::eq(other, one) {
+            others.push((*bound, literal));
+        }
+    }
+    (is_first.unwrap_or(true), others)
 }
 
 fn refused(rule: &FilterRule, code: Code) -> Refusal {
