@@ -23,14 +23,15 @@ mod query;
 mod rewrite;
 mod select;
 mod target;
+mod whole;
 
 pub use operators::{Kind, Modifiers, OPERATORS, Operator};
 
-use http::Method;
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 
 use self::declared::Declared;
-use super::{Dialect, Echo, ErrorBody, Head, Readdressed, SurfaceError, text};
+use super::{Dialect, Echo, ErrorBody, Head, Readdressed, Records, SurfaceError, text};
 use crate::{
     base::{
         ident::RequestId,
@@ -72,6 +73,12 @@ impl Dialect for PostgRest {
         let mut echoes = Vec::new();
         for (site, replacement) in sites.iter().zip(replacements) {
             let Some(replacement) = replacement else { continue };
+            if let (classify::Site::Term { whole, place, from, next }, Replacement::Removed) =
+                (site, replacement)
+            {
+                rewrite::remove_term(head.target, (whole, *place, *from, *next), &mut edits)?;
+                continue;
+            }
             let found = rewrite::edits(head.target, site, replacement)?;
             if let classify::Site::Argument { whole, .. }
             | classify::Site::Parameter { whole, .. } = site
@@ -87,6 +94,18 @@ impl Dialect for PostgRest {
             echoes.insert(0, Echo { written: echo::canonical(&target)?, original });
         }
         Ok(Readdressed { target, echoes })
+    }
+
+    fn ask_whole(&self, headers: &mut HeaderMap) {
+        whole::ask(headers);
+    }
+
+    fn is_whole(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        whole::is_said(status, headers)
+    }
+
+    fn restate(&self, asked: &str, sent: &str, records: Records, headers: &mut HeaderMap) {
+        whole::restate(asked, sent, records, headers);
     }
 
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {
