@@ -18,6 +18,7 @@ pub mod mask;
 mod names;
 pub mod plan;
 mod routes;
+mod sort;
 mod types;
 
 pub use apis::ApiPolicy;

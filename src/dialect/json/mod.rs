@@ -10,12 +10,13 @@ mod route;
 
 use std::{collections::BTreeMap, ops::Range};
 
+use http::{HeaderMap, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use self::route::{Path, Route};
 use super::{
-    Dialect, Echo, ErrorBody, Head, Readdressed, SurfaceError,
+    Dialect, Echo, ErrorBody, Head, Readdressed, Records, SurfaceError,
     text::{self, Decoded},
 };
 use crate::{
@@ -106,6 +107,15 @@ impl Dialect for Json {
     fn describe(&self, _: Head<'_>, _: &[u8], _: &[Described]) -> Option<Vec<u8>> {
         None
     }
+
+    // No answer of a route is known to be a whole list, so none of these is ever asked.
+    fn ask_whole(&self, _: &mut HeaderMap) {}
+
+    fn is_whole(&self, _: StatusCode, _: &HeaderMap) -> bool {
+        false
+    }
+
+    fn restate(&self, _: &str, _: &str, _: Records, _: &mut HeaderMap) {}
 
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {
         // RFC 9457, with members of our own.
