@@ -7,6 +7,7 @@
 mod apis;
 mod callers;
 mod classes;
+mod columns;
 mod decide;
 pub mod diagnostic;
 pub mod document;
@@ -17,6 +18,7 @@ pub mod plan;
 mod routes;
 
 pub use apis::ApiPolicy;
+pub use columns::Column;
 pub use diagnostic::{Diagnostic, Severity};
 pub use plan::Plan;
 
