@@ -32,7 +32,7 @@ pub struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    live: live::Args,
+    live: live::Look,
 }
 
 /// What is to be said of both files.
@@ -120,7 +120,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// Looks at what is behind labseal, if that is wanted and the files say what there is.
-fn look(args: &live::Args, findings: &Findings) -> anyhow::Result<Option<Live>> {
+fn look(args: &live::Look, findings: &Findings) -> anyhow::Result<Option<Live>> {
     match (&findings.config, &findings.policy) {
         (Some(config), Some(policy)) if args.is_wanted() => args.ask(config, policy).map(Some),
         (Some(_) | None, Some(_) | None) => Ok(None),

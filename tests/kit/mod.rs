@@ -15,6 +15,7 @@ pub mod client;
 pub mod fake;
 pub mod front;
 pub mod http;
+pub mod kinto;
 pub mod labseal;
 pub mod policy;
 pub mod postgres;

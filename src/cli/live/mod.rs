@@ -23,7 +23,7 @@ const DESCRIBED: &str = "postgrest";
 
 /// What `check` takes to look at what is behind labseal.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct Look {
     /// Ask each PostgREST API whether its columns hold sealed values
     #[arg(long)]
     live: bool,
@@ -90,7 +90,7 @@ impl Live {
     }
 }
 
-impl Args {
+impl Look {
     /// Whether anything is to be asked.
     pub fn is_wanted(&self) -> bool {
         self.live
