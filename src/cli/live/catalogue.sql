@@ -5,7 +5,7 @@ with wanted ("schema", "table", "column", "unique", tested, ranged) as (
 found as (
     select w.*, r.oid as relation, r.relkind, a.attnum, a.attcollation,
            coalesce(l.collisdeterministic, true) as exact,
-           pg_catalog.format('%I.%I', ln.nspname, l.collname) as collation,
+           pg_catalog.quote_ident(ln.nspname) || '.' || pg_catalog.quote_ident(l.collname) as collation,
            pg_catalog.format('%I.%I', w."schema", w."table") as target,
            pg_catalog.quote_ident(w."column") as name
     from wanted w

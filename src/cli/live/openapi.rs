@@ -8,7 +8,7 @@ use http::{
     header::{ACCEPT, HOST},
 };
 use http_body_util::{BodyExt as _, Limited};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::{
     base::class::Mode,
@@ -78,7 +78,13 @@ async fn describe(
 
 /// Compares what is declared of one schema with its description.
 fn compare(api: &ApiPolicy, schema: &str, description: &Value) -> Vec<Finding> {
-    let Some(definitions) = description.get("definitions").and_then(Value::as_object) else {
+    // A schema without tables has no definitions.
+    let nothing = Map::new();
+    let definitions = match description.get("definitions") {
+        None if description.get("swagger").is_some() => Some(&nothing),
+        definitions => definitions.and_then(Value::as_object),
+    };
+    let Some(definitions) = definitions else {
         let message = format!("schema {schema}: what the API answered is no OpenAPI 2.0");
         let line = api.dialect_line();
         return vec![
