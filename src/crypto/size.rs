@@ -50,22 +50,32 @@ pub fn longest_value(params: &ClassParams) -> usize {
 /// The longest value of a type, in bytes; `None` if it can have any length.
 pub fn longest_of_type(ty: ValueType) -> Option<usize> {
     match ty {
+        ValueType::BigInt | ValueType::Integer | ValueType::SmallInt => {
+            Some("-9223372036854775808".len())
+        }
         ValueType::Boolean => Some(0),
         ValueType::Date => Some("2026-11-24".len()),
-        ValueType::Integer => Some("-9223372036854775808".len()),
-        ValueType::Json | ValueType::Text => None,
+        ValueType::Decimal | ValueType::Json | ValueType::Text => None,
         // A sign, a point, and a zero in front of it.
         ValueType::Numeric { precision, .. } => Some(usize::from(precision) + 3),
+        ValueType::Timestamp => Some("2026-11-24T00:00:00.000000".len()),
+        ValueType::TimestampTz => Some("2026-11-24T00:00:00.000000+00:00".len()),
+        ValueType::Uuid => Some(36),
+        ValueType::VarChar(most) => usize::try_from(most).ok()?.checked_mul(4),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{class::Rung, ident::ClassId};
+    use crate::base::{
+        class::{Equality, Rung},
+        ident::ClassId,
+    };
 
     fn class(mode: Mode, ty: ValueType, rungs: &[Rung]) -> ClassParams {
-        ClassParams { id: ClassId::new("c"), mode, ty, rungs: rungs.to_vec() }
+        let equality = Equality::Exact;
+        ClassParams { id: ClassId::new("c"), mode, ty, rungs: rungs.to_vec(), equality }
     }
 
     #[test]

@@ -11,11 +11,15 @@ mod columns;
 mod decide;
 pub mod diagnostic;
 pub mod document;
+mod functions;
 mod grants;
+mod ladder;
 pub mod leakage;
 pub mod mask;
+mod names;
 pub mod plan;
 mod routes;
+mod types;
 
 pub use apis::ApiPolicy;
 pub use columns::Column;

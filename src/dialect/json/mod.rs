@@ -21,6 +21,7 @@ use super::{
 use crate::{
     base::{
         ident::{EntityName, FieldName, RequestId},
+        near,
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
@@ -48,6 +49,10 @@ pub fn build(surface: &Surface) -> Result<Box<dyn Dialect>, Vec<SurfaceError>> {
             problem: "this dialect has no entities; declare it under routes:".to_owned(),
         })
         .collect();
+    errors.extend(surface.functions.iter().map(|function| SurfaceError {
+        at: function.name.to_string(),
+        problem: "this dialect has no functions; declare its route under routes:".to_owned(),
+    }));
     let mut routes = Vec::new();
     for declared in &surface.routes {
         if routes.iter().any(|known: &Route| known.name == declared.pattern) {
@@ -274,10 +279,8 @@ enum Named {
 /// whole name in any case, or by the words in it, as in `filter[mrn]`, `mrn__eq`, `like_name` and
 /// `mrnContains`.
 fn could_be(name: &str, protected: &str) -> bool {
-    let whole = name.to_lowercase();
-    let whole = whole.trim().trim_matches(['\0', '\u{feff}']);
     let (words, sought) = (words(name), words(protected));
-    whole == protected.to_lowercase()
+    near::folded(name) == protected.to_lowercase()
         || !sought.is_empty() && words.windows(sought.len()).any(|some| *some == *sought)
 }
 
