@@ -17,6 +17,7 @@ pub mod front;
 pub mod http;
 pub mod kinto;
 pub mod labseal;
+pub mod long;
 pub mod pair;
 pub mod policy;
 pub mod postgres;
