@@ -9,7 +9,9 @@ use labseal::{
         refusal::Code,
         secret::Plaintext,
     },
-    model::{BodyForm, FieldRef, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{
+        BodyForm, FieldRef, Filter, Formats, Node, Operation, Target, Test, Use, UseKind, Verb,
+    },
     policy::{
         Plan, Policy,
         plan::{AnswerPlan, Guard, RequestPlan, Right, Write},
@@ -89,7 +91,14 @@ fn code(api: &str, name: &str, operation: &Operation) -> Result<(), Code> {
 const PATIENTS: &str = "public.patients";
 
 fn operation(verb: Verb, target: Target) -> Operation {
-    Operation { verb, target, uses: Vec::new(), body: BodyForm::Opaque, answer: Node::default() }
+    Operation {
+        verb,
+        target,
+        uses: Vec::new(),
+        body: BodyForm::Opaque,
+        answer: Node::default(),
+        formats: Formats::JSON,
+    }
 }
 
 fn patients(verb: Verb) -> Operation {

@@ -4,10 +4,12 @@
 //! knows nothing of the wire. Both speak of places with [`FieldRef`] and of the form of bodies with
 //! [`shape::Node`]. Nothing here parses, decides or seals.
 
+pub mod format;
 pub mod operation;
 pub mod shape;
 pub mod surface;
 
+pub use format::{Cells, Format, Formats};
 pub use operation::{BodyForm, Filter, Operation, Replacement, Target, Test, Use, UseKind, Verb};
 pub use shape::Node;
 pub use surface::{EntityDecl, RouteDecl, Surface};

@@ -1,7 +1,7 @@
 //! One request, classified: what it does, to what, and every use of a column that could give a
 //! value away or get a wrong answer.
 
-use super::{FieldRef, Node};
+use super::{FieldRef, Formats, Node};
 use crate::base::{
     ident::{EntityName, FieldName, FunctionName},
     secret::Plaintext,
@@ -116,7 +116,8 @@ pub struct Use {
 pub enum BodyForm {
     /// Nothing, or nothing that is a record: whatever arrives is searched for strays only.
     Opaque,
-    /// Records of this form. The body must be JSON of this shape, or the request is refused.
+    /// Records of this form. The body must be of this shape, in one of the formats of the operation,
+    /// or the request is refused.
     Records(Node<FieldRef>),
 }
 
@@ -133,6 +134,8 @@ pub struct Operation {
     pub body: BodyForm,
     /// What an answer that succeeds holds. Empty: everything in it is elsewhere.
     pub answer: Node<FieldRef>,
+    /// What the request body may be written in.
+    pub formats: Formats,
 }
 
 impl Operation {
@@ -144,6 +147,7 @@ impl Operation {
             uses: Vec::new(),
             body: BodyForm::Opaque,
             answer: Node::default(),
+            formats: Formats::JSON,
         }
     }
 }

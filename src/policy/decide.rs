@@ -46,6 +46,7 @@ impl ApiPolicy {
                 filters: vec![None; operation.uses.len()],
                 answer: AnswerPlan::Pass,
                 rights: granted.rights.clone(),
+                formats: operation.formats,
                 made: Made,
             });
         }
@@ -69,6 +70,7 @@ impl ApiPolicy {
             filters,
             answer: AnswerPlan::Scan(answer),
             rights: granted.rights.clone(),
+            formats: operation.formats,
             made: Made,
         })
     }

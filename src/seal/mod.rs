@@ -17,14 +17,21 @@
 //! - Text inside a protected value may name one of our kids, if it does not begin with it: it is
 //!   sealed with the rest, and opened text is never scanned again. (2026-11)
 
+mod csv;
 pub mod echo;
+mod form;
 mod frame;
 mod json;
+mod lines;
 mod opening;
+mod pairs;
+mod parts;
+mod patch;
 mod proof;
 mod readdress;
 mod scan;
 mod sealing;
+mod spelling;
 mod splice;
 mod strays;
 mod tally;
@@ -32,11 +39,13 @@ mod transform;
 mod tree;
 mod value;
 mod visit;
+mod windows;
 mod written;
 
+pub use form::{Boundary, Form};
 pub use proof::{Direction, MARKER, Sealed, Unsealed};
 pub use readdress::readdress;
 pub use strays::reject_strays;
 pub use tally::Tally;
-pub use transform::{Finished, Form, Transform};
+pub use transform::{Finished, Transform};
 pub use written::Written;

@@ -117,7 +117,8 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
         }
         _ => BodyForm::Opaque,
     };
-    Ok(Reading { operation: Operation { verb, target, uses, body, answer }, sites })
+    let operation = Operation { verb, target, uses, body, answer, formats: accept::FORMATS };
+    Ok(Reading { operation, sites })
 }
 
 fn address(resource: &Resource, schema: Option<&str>, entity: Option<&Entity>) -> Target {
@@ -138,6 +139,7 @@ fn describe(target: Target) -> Operation {
         uses: Vec::new(),
         body: BodyForm::Opaque,
         answer: Node::default(),
+        formats: accept::FORMATS,
     }
 }
 
@@ -146,7 +148,7 @@ fn readable<F>(answer: Node<F>, head: Head<'_>) -> Result<Node<F>, Refusal> {
         return Ok(answer);
     }
     match accept::answer(head.headers) {
-        accept::Answer::Json => Ok(answer),
+        accept::Answer::Csv | accept::Answer::Json => Ok(answer),
         accept::Answer::Plan => Ok(Node::default()),
         accept::Answer::Unreadable => Err(Refusal::new(Code::UnsupportedAnswer).by("accept")),
     }
