@@ -67,8 +67,33 @@ const SEPARATOR: u8 = 0x1e;
 pub(super) struct Sequence {
     at: usize,
     safe: usize,
-    /// The scan of the text that is being read, and where it begins.
-    text: Option<(Scanner, usize)>,
+    /// The scan of the text that is being read.
+    text: Option<Scanner>,
+    /// What has come of it.
+    read: Read,
+}
+
+/// What has come of a text.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Read {
+    /// Something, and a line end behind it.
+    Line,
+    /// White space at most.
+    #[default]
+    Nothing,
+    /// Something.
+    Part,
+}
+
+impl Read {
+    fn and(self, more: &[u8]) -> Self {
+        match (self, more.last()) {
+            (_, None) => self,
+            (Self::Nothing, _) if is_blank(more) => self,
+            (_, Some(b'\n')) => Self::Line,
+            (_, Some(_)) => Self::Part,
+        }
+    }
 }
 
 impl Sequence {
@@ -95,21 +120,26 @@ impl Sequence {
             let separator = memchr::memchr(SEPARATOR, rest).map(|found| self.at + found);
             let end = separator.unwrap_or(base + input.len());
             let until = input.get(..end - base).unwrap_or_default();
-            if let Some((scanner, start)) = &mut self.text {
+            let new = until.get(self.at - base..).unwrap_or_default();
+            if let Some(scanner) = &mut self.text {
+                self.read = self.read.and(new);
                 let is_whole = separator.is_some() || is_last;
                 scanner.run(until, base, is_whole, tree, visit, splice)?;
                 self.safe = scanner.safe();
                 if is_whole {
-                    let is_empty = || until.get(*start - base..).is_some_and(is_blank);
-                    // Without its line end, a text may be the beginning of a longer one.
-                    let is_cut = V::STRICT && until.last() != Some(&b'\n');
-                    if scanner.is_done() && is_cut || !scanner.is_done() && !is_empty() {
+                    let is_whole = match self.read {
+                        Read::Line => scanner.is_done(),
+                        Read::Nothing => true,
+                        // Without its line end, a text may be the beginning of a longer one.
+                        Read::Part => scanner.is_done() && !V::STRICT,
+                    };
+                    if !is_whole {
                         return Err(Stop::Malformed);
                     }
                     self.safe = end;
                     self.text = None;
                 }
-            } else if until.get(self.at - base..).is_some_and(is_blank) {
+            } else if is_blank(new) {
                 self.safe = end;
             } else {
                 return Err(Stop::Malformed);
@@ -120,7 +150,8 @@ impl Sequence {
             }
             self.at += 1;
             self.safe = self.at;
-            self.text = Some((Scanner::starting(tree.root(), self.at), self.at));
+            self.text = Some(Scanner::starting(tree.root(), self.at));
+            self.read = Read::Nothing;
         }
     }
 }

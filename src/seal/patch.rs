@@ -277,7 +277,10 @@ impl Patch {
             node = match (flat.named(token.as_bytes()), flat.elements) {
                 (Named::Member { child, .. }, _) => child,
                 (Named::Near, _) => return Err(Stop::Near),
-                // Whatever a server takes for an index.
+                // Where there may be an object too, what no server takes for an index is its key.
+                (Named::Otherwise, Some(_)) if flat.member_count() > 0 && !may_be_index(&token) => {
+                    ELSEWHERE
+                }
                 (Named::Otherwise, Some(element)) => element,
                 (Named::Otherwise, None) => ELSEWHERE,
             };
@@ -355,6 +358,10 @@ fn unescape(token: &str) -> Result<String, Stop> {
         });
     }
     Ok(text)
+}
+
+fn may_be_index(token: &str) -> bool {
+    token.trim().starts_with(|c: char| c.is_numeric() || matches!(c, '-' | '+'))
 }
 
 /// A JSON value that was read as one.
