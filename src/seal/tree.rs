@@ -1,7 +1,7 @@
 //! The compiled form of a body's shape: a [`Node`] laid flat, with keys that are quickly told apart
 //! from the many keys that nothing is declared of.
 
-use crate::model::Node;
+use crate::{base::near, model::Node};
 
 /// Index of the node that describes nothing: everything under it is elsewhere.
 pub(super) const ELSEWHERE: u32 = 0;
@@ -92,10 +92,8 @@ impl Flat {
     /// Whether some server may take `key` for a declared one that it is not.
     fn is_near(&self, key: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(key) else { return false };
-        let text = text.split('\0').next().unwrap_or_default().trim();
         self.members.iter().any(|member| {
-            let declared = std::str::from_utf8(&member.key).unwrap_or_default();
-            declared.len() == text.len() && declared.to_lowercase() == text.to_lowercase()
+            std::str::from_utf8(&member.key).is_ok_and(|declared| near::is_near(declared, text))
         })
     }
 
@@ -198,10 +196,7 @@ impl<R> Tree<R> {
     pub fn is_hidden_in(&self, name: &str) -> bool {
         const SEPARATORS: &[char] =
             &[';', '\t', '|', ':', ',', '.', '[', ']', '/', '=', '&', '%', '\\', '\u{1f}', '\0'];
-        let plain = |word: &str| {
-            word.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '\u{feff}'))
-                .to_lowercase()
-        };
+        let plain = |word: &str| near::folded(word.trim_matches(['\'', '"', ' ']));
         let words = name.split(SEPARATORS).chain([name]).map(plain);
         let members = || self.nodes.iter().flat_map(|node| &node.members);
         let declared = |word: &str| {
