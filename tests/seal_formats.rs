@@ -318,5 +318,41 @@ fn cells_of_an_answer_hold_what_the_caller_may_see() {
     assert_eq!(open(RECORD, other.as_bytes()).unwrap(), expected);
     assert_eq!(code(open(RECORD, b"mrn\nplain\n")), Code::Integrity);
     assert_eq!(code(open(RECORD, b"mrn,id\n1\n")), Code::UpstreamUnreadable);
-    assert_eq!(open(RECORD, b"").unwrap(), "");
+    for nothing in ["", "\n", "mrn,id\n"] {
+        assert_eq!(open(RECORD, nothing.as_bytes()).unwrap(), nothing);
+    }
+}
+
+#[test]
+fn a_body_of_any_length_passes_in_the_memory_of_one_record() {
+    for (form, head, record) in [
+        (RECORD, "id,mrn,name\n", "1,SECRET,\"a, b\"\n"),
+        (PLAIN, "", "mrn,x\r\n"),
+        (Form::JsonSequence, "", "\u{1e}{\"mrn\":\"SECRET\"}\n"),
+        (Form::Ndjson, "", "{\"mrn\":\"SECRET\",\"x\":[1,2]}\n"),
+        (Form::Urlencoded, "mrn=SECRET", "&x=a+b%2c"),
+    ] {
+        let records = record.repeat(1 << 9);
+        let mut sealing = Transform::sealing(&PLAN, LAB.snapshot(), form);
+        let mut opening = Transform::opening(&PLAN, LAB.snapshot(), form);
+        let (mut sealed, mut opened) = (Vec::new(), Vec::new());
+        let opens = form != Form::Urlencoded;
+        sealing.push(head.as_bytes(), &mut sealed).unwrap();
+        for _ in 0..8 {
+            sealing.push(records.as_bytes(), &mut sealed).unwrap();
+            if opens {
+                opening.push(&sealed, &mut opened).unwrap();
+            }
+            sealed.clear();
+            opened.clear();
+        }
+        for high_water in [sealing.high_water(), opening.high_water()] {
+            assert!(high_water < 100 << 10, "{form:?}: {high_water}");
+        }
+    }
+    let long = format!("id,mrn\n1,\"{}", "x".repeat(9 << 20));
+    assert_eq!(code(seal(RECORD, long.as_bytes())), Code::RecordTooLarge);
+    let long = format!("{{\"id\":\"{}", "x".repeat(9 << 20));
+    assert_eq!(code(seal(Form::Ndjson, long.as_bytes())), Code::RecordTooLarge);
+    assert_eq!(code(seal(Form::JsonPatch, long.as_bytes())), Code::RecordTooLarge);
 }

@@ -90,9 +90,8 @@ impl Reader {
     /// Whether the body may end here.
     fn is_done(&self) -> bool {
         match self {
-            Self::Csv(rows) => rows.is_done(),
             Self::Json(scanner) => scanner.is_done(),
-            Self::Lines(_) | Self::Pairs(_) | Self::Sequence(_) => true,
+            Self::Csv(_) | Self::Lines(_) | Self::Pairs(_) | Self::Sequence(_) => true,
             Self::Parts(parts) => parts.is_done(),
         }
     }

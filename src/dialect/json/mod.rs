@@ -203,8 +203,8 @@ impl Json {
                 }
                 operation.answer = route.body.clone();
                 let has_body = matches!(route.verb, Verb::Create | Verb::Replace | Verb::Update);
-                if has_body && !route.body.is_empty() {
-                    operation.body = BodyForm::Records(route.body.clone());
+                if has_body && !route.request.is_empty() {
+                    operation.body = BodyForm::Records(route.request.clone());
                 }
             }
             (None, "OPTIONS") => operation.verb = Verb::Describe,
@@ -346,9 +346,10 @@ fn equal(text: &Decoded) -> Test {
     Test::Equal(Plaintext::from(text.text()))
 }
 
-/// The name at the end of a field: of `path:mrn`, `query:mrn` and `$.items[*].mrn`, `mrn`.
+/// The name at the end of a field: of `form:mrn`, `path:mrn`, `query:mrn` and `$.items[*].mrn`, `mrn`.
 fn last_name(field: &str) -> &str {
-    match field.strip_prefix("path:").or_else(|| field.strip_prefix("query:")) {
+    let places = ["form:", "path:", "query:"];
+    match places.iter().find_map(|place| field.strip_prefix(place)) {
         Some(name) => name,
         None => field
             .trim_end_matches("[*]")
