@@ -6,6 +6,10 @@
 //! filter what sealing does for a body; [`echo`] cleans what an API repeats in errors and headers;
 //! [`reject_strays`] keeps envelopes out of places where they would be opened for a stranger.
 //!
+//! Each format of a body has a reader, which finds records and the places in them: `scan` for JSON,
+//! `csv`, `lines`, `pairs`, `parts`; `patch` for lists of changes. What becomes of a value is the
+//! same in all of them, and so is how it is spliced in; `spelling` knows how it is written there.
+//!
 //! Nothing here waits, reads a clock or knows HTTP. Bytes that are not protected are never written
 //! anew: number spelling, key order, white space and escapes pass as they came.
 //!

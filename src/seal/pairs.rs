@@ -69,13 +69,18 @@ impl Pairs {
         if pair.is_empty() {
             return Ok(());
         }
-        if memchr::memchr(b';', pair).is_some() {
-            return Err(Stop::Malformed);
-        }
         let sign = memchr::memchr(b'=', pair);
         let (name, value) = pair.split_at(sign.unwrap_or(pair.len()));
+        // JSON is often sent as a form by mistake, and servers exist that take it.
+        let is_other = memchr::memchr3(b'{', b'"', b'<', name).is_some();
+        if is_other || memchr::memchr2(b';', 0, pair).is_some() {
+            return Err(Stop::Malformed);
+        }
         let name = decode(name);
         let name = std::str::from_utf8(&name).map_err(|_| Stop::Malformed)?;
+        if name.contains('\0') {
+            return Err(Stop::Malformed);
+        }
         let child = match tree.node(tree.root()).named(name.as_bytes()) {
             Named::Member { place, child } => {
                 if self.seen.contains(&place) {

@@ -10,18 +10,16 @@
 //! - A caller who cannot see a value may put another in its place, as in any update, but may not
 //!   remove it, nor replace what holds it. (2026-11)
 
+mod changes;
+
 use std::sync::Arc;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, MapAccess, SeqAccess, Visitor},
-};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
+use self::changes::{Member, lexeme, may_be_index, offset, text_of, unescape};
 use super::{
-    json::{self, Traits},
-    scan,
+    json, scan,
     sealing::{self, Sealing},
     splice::Splice,
     strays, tally,
@@ -81,17 +79,8 @@ impl Patch {
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let body = std::mem::take(&mut self.held);
         let mut splice = Splice::default();
-        let mut stop = None;
-        let mut deserializer = serde_json::Deserializer::from_slice(&body);
-        let each = Each {
-            each: |members: Vec<Member<'_>>| self.change(&body, members, &mut splice),
-            stop: &mut stop,
-        };
-        let read = deserializer.deserialize_seq(each).and_then(|()| deserializer.end());
-        if let Some(stop) = stop {
-            return Err(self.visit.explain(stop));
-        }
-        read.map_err(|_| self.visit.explain(Stop::Malformed))?;
+        changes::each(&body, |members| self.change(&body, members, &mut splice))
+            .map_err(|stop| self.visit.explain(stop))?;
         splice.carry_out(&body, 0, out, |bytes| self.visit.stays(bytes))
     }
 
@@ -329,115 +318,5 @@ impl Patch {
             Some(rule) => sealing::refused(rule, Code::UnsupportedOperator).by(op).into(),
             None => Refusal::new(Code::UnsupportedOperator).by(op).into(),
         }
-    }
-}
-
-/// Where a value stands in the body that it was read from.
-fn offset(body: &[u8], value: &RawValue) -> Result<usize, Stop> {
-    let start = (value.get().as_ptr() as usize).checked_sub(body.as_ptr() as usize);
-    start.filter(|start| start + value.get().len() <= body.len()).ok_or(Stop::Malformed)
-}
-
-/// The text of a member that must be there and a string.
-fn text_of(value: Option<&RawValue>) -> Result<String, Stop> {
-    serde_json::from_str(value.ok_or(Stop::Malformed)?.get()).map_err(|_| Stop::Malformed)
-}
-
-/// One token of a pointer, without its escapes.
-fn unescape(token: &str) -> Result<String, Stop> {
-    let mut text = String::with_capacity(token.len());
-    let mut chars = token.chars();
-    while let Some(c) = chars.next() {
-        text.push(match c {
-            '~' => match chars.next() {
-                Some('0') => '~',
-                Some('1') => '/',
-                _ => return Err(Stop::Malformed),
-            },
-            c => c,
-        });
-    }
-    Ok(text)
-}
-
-fn may_be_index(token: &str) -> bool {
-    token.trim().starts_with(|c: char| c.is_numeric() || matches!(c, '-' | '+'))
-}
-
-/// A JSON value that was read as one.
-fn lexeme(value: &RawValue) -> Lexeme<'_> {
-    let bytes = value.get().as_bytes();
-    match bytes {
-        [b'"', inside @ .., b'"'] => {
-            let escaped = memchr::memchr(b'\\', inside).is_some();
-            Lexeme::String(inside, Traits { escaped, non_ascii: !inside.is_ascii() })
-        }
-        b"false" => Lexeme::False,
-        b"null" => Lexeme::Null,
-        b"true" => Lexeme::True,
-        [b'{' | b'[', ..] => Lexeme::Container(bytes),
-        _ => Lexeme::Number(bytes),
-    }
-}
-
-type Member<'a> = (String, &'a RawValue);
-
-/// The members of a change, as they come.
-struct Members<'a>(Vec<Member<'a>>);
-
-/// Most members of one change; four have a meaning.
-const MAX_MEMBERS: usize = 64;
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Gather)
-    }
-}
-
-struct Gather;
-
-impl<'de> Visitor<'de> for Gather {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a change")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            if members.len() == MAX_MEMBERS {
-                return Err(A::Error::custom("too many members"));
-            }
-            members.push(member);
-        }
-        Ok(Members(members))
-    }
-}
-
-/// Hands out one change after the other, so that none but one is kept.
-struct Each<'s, F> {
-    each: F,
-    stop: &'s mut Option<Stop>,
-}
-
-impl<'de, F> Visitor<'de> for Each<'_, F>
-where
-    F: FnMut(Vec<Member<'de>>) -> Result<(), Stop>,
-{
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a list of changes")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut changes: A) -> Result<(), A::Error> {
-        while let Some(Members(members)) = changes.next_element()? {
-            if let Err(stop) = (self.each)(members) {
-                *self.stop = Some(stop);
-                return Err(A::Error::custom("a change was refused"));
-            }
-        }
-        Ok(())
     }
 }

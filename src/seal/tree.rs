@@ -194,10 +194,9 @@ impl<R> Tree<R> {
     /// for that of a declared place, wherever it is: a path to it, or several names behind a
     /// separator that is none here.
     pub fn is_hidden_in(&self, name: &str) -> bool {
-        const SEPARATORS: &[char] =
-            &[';', '\t', '|', ':', ',', '.', '[', ']', '/', '=', '&', '%', '\\', '\u{1f}', '\0'];
-        let plain = |word: &str| near::folded(word.trim_matches(['\'', '"', ' ']));
-        let words = name.split(SEPARATORS).chain([name]).map(plain);
+        // Also what is no name at all, but a body of another format under a wrong content type.
+        let separates = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | ' ');
+        let words = name.split(separates).chain([name]).map(near::folded);
         let members = || self.nodes.iter().flat_map(|node| &node.members);
         let declared = |word: &str| {
             members().any(|member| {
@@ -250,8 +249,9 @@ mod tests {
         contact.members.insert("name".into(), Node::leaf(2));
         node.members.insert("contact".into(), contact);
         let tree = Tree::new(&node, Absence::Loses, |_| false);
-        let near = ["MRN", "\u{feff}mrn", " 'mrn'", "id;mrn;x", "a\tmrn", "contact.name", "mrn[]"];
-        for name in near.into_iter().chain(["contact[0]", "p[NAME]", "name"]) {
+        let near =
+            ["MRN", "\u{feff}mrn", " 'mrn'", "id;mrn;x", "a\tmrn", "contact.name", "{'mrn':1}"];
+        for name in near.into_iter().chain(["contact[0]", "p[NAME]", "name", "<mrn>x", "mrn[]"]) {
             assert!(tree.is_hidden_in(name), "{name}");
         }
         for name in ["", "mrn_source", "surname", "id", ";;", "mrns"] {
