@@ -265,7 +265,9 @@ fn names_that_a_server_may_take_for_a_protected_one_are_refused() {
     for body in [&b"id,mrn\n\xff,A\n"[..], b"id\n\0\n", b"mrn\nA\"\n", b"mrn\n\"A\n", b""] {
         assert_eq!(code(seal(RECORD, body)), Code::MalformedBody, "{body:?}");
     }
-    for body in [&b"id=1;mrn=A"[..], b"\xff=A", b"contacts=A", b"{\"mrn\":1}", b"id=1&<a>=2", b"m\0=1"] {
+    for body in
+        [&b"id=1;mrn=A"[..], b"\xff=A", b"contacts=A", b"{\"mrn\":1}", b"id=1&<a>=2", b"m\0=1"]
+    {
         assert_eq!(code(seal(Form::Urlencoded, body)), Code::MalformedBody, "{body:?}");
     }
 }

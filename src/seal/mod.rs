@@ -27,6 +27,7 @@ mod form;
 mod frame;
 mod json;
 mod lines;
+mod lookup;
 mod opening;
 mod pairs;
 mod parts;
