@@ -71,7 +71,7 @@ codes! {
     /// The mode of the field cannot decide conflicts.
     UnsupportedConflict = "LS108", 400, "conflicts cannot be decided on this sealed field", "use a field of a deterministic class, or say by on_conflict or key: that it decides none";
     /// A header would change the meaning of the request behind our back.
-    UnsupportedHeader = "LS109", 400, "a header changes the meaning of the request in a way that cannot be followed", "leave out the method override, trailer or upgrade";
+    UnsupportedHeader = "LS109", 400, "a header changes the meaning of the request in a way that cannot be followed", "leave out the header that is named";
     /// The framing of the message is ambiguous.
     AmbiguousFraming = "LS110", 400, "the message framing is ambiguous", "send either Content-Length or Transfer-Encoding, once";
     /// No API is configured under the path.
@@ -80,6 +80,10 @@ codes! {
     UnexpectedBody = "LS112", 400, "a body came with a request that has none, so nobody would seal it", "send the request without a body";
     /// A name that some servers would take for that of a protected field.
     NearName = "LS113", 400, "a name differs from a protected one only in case or white space", "spell the field as the policy declares it";
+    /// A test or order is carried out on the opened answer, and the answer is not the whole list.
+    NotWhole = "LS114", 400, "this is filtered or ordered after opening, which is right for whole lists alone", "ask for a JSON array without limit, offset, Range, count and aggregates";
+    /// A test or order is carried out on the opened answer, and the field is not in it.
+    NotSelected = "LS115", 400, "this is filtered or ordered after opening, and the field is not in the answer", "select the field, under a key of its own";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.
@@ -91,7 +95,7 @@ codes! {
     /// A write to an entity that the policy does not declare.
     UndeclaredEntity = "LS204", 403, "the policy does not declare this entity, so nothing may be written to it", "declare the entity, or list it under undeclared: with a reason";
     /// A call of a function that the policy does not declare.
-    UndeclaredFunction = "LS205", 403, "the policy does not declare this function, so it may not be called", "list the function under undeclared: with a reason";
+    UndeclaredFunction = "LS205", 403, "the policy does not declare this function, so it may not be called", "declare the function, or list it under undeclared: with a reason";
     /// The dialect does not know this kind of request.
     Unclassified = "LS206", 403, "the dialect does not know this kind of request, so its protected values cannot be found", "use the part of the API that the dialect covers";
     /// A read of an undeclared entity tests a column name that is protected elsewhere.

@@ -15,7 +15,7 @@ use http::{HeaderMap, Method};
 
 use crate::{
     base::{ident::RequestId, refusal::Refusal, secret::Plaintext},
-    model::{Operation, Replacement, Surface},
+    model::{Described, Operation, Replacement, Surface},
 };
 
 /// The head of a request, as far as a dialect looks at it.
@@ -70,6 +70,10 @@ pub trait Dialect: Send + Sync {
         head: Head<'_>,
         replacements: &[Option<Replacement>],
     ) -> Result<Readdressed, Refusal>;
+
+    /// An answer in which the API describes itself, with what is true of protected fields: their
+    /// columns are of another type than the values. `None` if there is nothing to say in it.
+    fn describe(&self, head: Head<'_>, document: &[u8], fields: &[Described]) -> Option<Vec<u8>>;
 
     /// Words a refusal as the API words its errors.
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody;

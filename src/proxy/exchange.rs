@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, Version, header, request, response};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -32,9 +32,9 @@ use crate::{
     },
     dialect::{Dialect, Head},
     keys::Snapshot,
-    model::{Operation, Replacement, Use, UseKind},
+    model::{Operation, Replacement, Target, Use, UseKind, Verb},
     policy::{Plan, plan::FilterRule},
-    seal::{self, Finished, Sealed, Tally, Written},
+    seal::{self, Finished, Rewritten, Sealed, Tally, Written},
 };
 
 /// Answers one request. Never fails: what goes wrong becomes an answer, or ends the connection.
@@ -97,6 +97,10 @@ async fn answer(
     }
 
     let method = head.method.clone();
+    let describes = matches!(operation.target, Target::Service)
+        && operation.verb == Verb::Describe
+        && !plan.passes();
+    let fields = if describes { head.headers.clone() } else { HeaderMap::new() };
     let request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
     let again = repeatable(&request);
     let asked = sidecar.clock.instant();
@@ -110,6 +114,15 @@ async fn answer(
     let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes, idle };
     let opened = opening.open(&head, opening::has_body(&method, head.status), incoming).await?;
     opening.headers(&mut head.headers);
+    let opened = match describes && head.status.is_success() {
+        true => {
+            let view = Head { method: &method, target: &target, headers: &fields };
+            let annotate =
+                |document: &[u8]| api.dialect.describe(view, document, &rules.described());
+            opened.described(annotate).await?
+        }
+        false => opened,
+    };
 
     release(sidecar, record, abort, tally, head, opened).await
 }
@@ -153,7 +166,12 @@ fn readdress(
         return Ok(Addressed { target: target.to_owned(), echoes: Vec::new(), written, tally });
     }
     refuse_strays(plan, operation, dialect, view, keys)?;
-    let (replacements, written, tally) = seal::readdress(plan, operation, keys)?;
+    let Rewritten { replacements, written, tally, refine } =
+        seal::readdress(plan, operation, keys)?;
+    // What nobody carries out on the answer must not be left to chance.
+    if !refine.is_empty() {
+        return Err(Code::UnsupportedOperator.into());
+    }
     // Also where nothing is replaced: a dialect may have to leave a part of the target out.
     let readdressed = dialect.readdress(view, &replacements)?;
     let echoes = readdressed.echoes.into_iter().map(|e| (e.written, e.original)).collect();

@@ -25,6 +25,9 @@ use crate::{
 /// What an answer may hold before its head goes out.
 pub const HELD: usize = 1 << 20;
 
+/// What an API's description of itself may hold to be annotated.
+const DESCRIPTION: usize = 8 << 20;
+
 /// An answer of which enough is known to release its head.
 pub enum Opened {
     /// It has more windows than are held; the rest follows as it comes.
@@ -35,6 +38,30 @@ pub enum Opened {
     Through(Incoming),
     /// All of it.
     Whole(Vec<u8>, Tally),
+}
+
+impl Opened {
+    /// An answer in which the API describes itself, as `annotate` has it. One that is too long to be
+    /// held passes as it is: it says less than it could, and nothing wrong of any value.
+    pub async fn described(
+        self,
+        annotate: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+    ) -> Result<Self, Refusal> {
+        let (whole, tally) = match self {
+            Self::Nothing | Self::Through(_) => return Ok(self),
+            Self::Whole(whole, tally) => (whole, tally),
+            Self::Long(mut long) => {
+                while long.advance().await? {
+                    if long.held.len() > DESCRIPTION {
+                        return Ok(Self::Long(long));
+                    }
+                }
+                long.finish()?
+            }
+        };
+        let described = annotate(&whole).unwrap_or(whole);
+        Ok(Self::Whole(described, tally))
+    }
 }
 
 /// An answer that is opened while it leaves.

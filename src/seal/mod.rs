@@ -34,6 +34,7 @@ mod parts;
 mod patch;
 mod proof;
 mod readdress;
+mod refine;
 mod scan;
 mod sealing;
 mod spelling;
@@ -49,7 +50,8 @@ mod written;
 
 pub use form::{Boundary, Form};
 pub use proof::{Direction, MARKER, Sealed, Unsealed};
-pub use readdress::readdress;
+pub use readdress::{Rewritten, readdress};
+pub use refine::Refine;
 pub use strays::reject_strays;
 pub use tally::Tally;
 pub use transform::{Finished, Transform};

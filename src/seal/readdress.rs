@@ -2,11 +2,15 @@
 //! answers.
 
 use super::{
-    lookup::{self, Lookup},
+    lookup::{
+        self, Lookup,
+        spans::{self, Share, Span},
+    },
+    refine::{Condition, Refine},
     sealing::literal,
     strays,
     tally::{self, Tally},
-    value::{self, WrongType},
+    value,
     written::Written,
 };
 use crate::{
@@ -17,7 +21,7 @@ use crate::{
     },
     crypto::{envelope, successor},
     keys::{Opened, Snapshot},
-    model::{Operation, Replacement, Test, Use, UseKind},
+    model::{Bound, Case, Operation, Replacement, Test, Use, UseKind},
     policy::{
         Plan,
         plan::{FilterRule, Right},
@@ -29,22 +33,42 @@ use crate::{
 ///
 /// In mode `d` a literal becomes the envelopes it may be stored as; in mode `s` a range of text for
 /// each live index key.
-pub fn readdress(
-    plan: &Plan,
-    op: &Operation,
-    keys: &Snapshot,
-) -> Result<(Vec<Option<Replacement>>, Written, Tally), Refusal> {
-    let mut readdress =
-        Readdress { plan, keys, written: Written::default(), tally: Tally::default() };
+pub fn readdress(plan: &Plan, op: &Operation, keys: &Snapshot) -> Result<Rewritten, Refusal> {
+    let mut readdress = Readdress {
+        plan,
+        keys,
+        written: Written::default(),
+        tally: Tally::default(),
+        refine: Refine::default(),
+    };
     let mut replacements = Vec::with_capacity(op.uses.len());
+    let shares = spans::shares(plan, op);
     for (place, one) in op.uses.iter().enumerate() {
         let rule = plan.filters.get(place).and_then(Option::as_ref);
         replacements.push(match rule {
-            Some(rule) => readdress.replace(rule, one)?,
+            Some(rule) => {
+                let share = shares.get(place).copied().flatten();
+                readdress.replace(op, rule, one, share)?
+            }
             None => None,
         });
     }
-    Ok((replacements, readdress.written, readdress.tally))
+    let Readdress { written, tally, refine, .. } = readdress;
+    Ok(Rewritten { replacements, written, tally, refine })
+}
+
+/// What becomes of the uses in a head.
+#[derive(Debug)]
+#[must_use]
+pub struct Rewritten {
+    /// Aligned with the operation's uses.
+    pub replacements: Vec<Option<Replacement>>,
+    /// What stands for the literals.
+    pub written: Written,
+    /// What was done.
+    pub tally: Tally,
+    /// What is still to be done with the opened answer.
+    pub refine: Refine,
 }
 
 struct Readdress<'a> {
@@ -52,13 +76,19 @@ struct Readdress<'a> {
     keys: &'a Snapshot,
     written: Written,
     tally: Tally,
+    refine: Refine,
 }
 
 impl Readdress<'_> {
-    fn replace(&mut self, rule: &FilterRule, one: &Use) -> Result<Option<Replacement>, Refusal> {
+    fn replace(
+        &mut self,
+        op: &Operation,
+        rule: &FilterRule,
+        one: &Use,
+        share: Option<Share>,
+    ) -> Result<Option<Replacement>, Refusal> {
         let UseKind::Filter(filter) = &one.kind else { return Ok(None) };
-        let class = &rule.class;
-        let replacement = match (&filter.test, class.params.mode) {
+        let replacement = match (&filter.test, rule.class.params.mode) {
             (Test::IsNull, _) => return Ok(None),
             (Test::Equal(literal), Mode::Deterministic) => {
                 self.exact(rule, literal).map(|texts| Replacement::Exact(vec![texts]))
@@ -74,14 +104,12 @@ impl Readdress<'_> {
                 let ranges = literals.iter().map(|literal| self.equal(rule, literal));
                 ranges.collect::<Result<_, _>>().map(Replacement::Ranges)
             }
-            (Test::Pattern { pattern, case }, Mode::Searchable) => self
-                .lookup(rule, pattern, |text| lookup::pattern(class, text, *case))
-                .map(|ranges| Replacement::Ranges(vec![ranges])),
-            (Test::Bound { bound, literal }, Mode::Searchable) => self
-                .lookup(rule, literal, |text| {
-                    lookup::side(class, *bound, text).map(|side| lookup::span(class, side))
-                })
-                .map(|ranges| Replacement::Ranges(vec![ranges])),
+            (Test::Pattern { pattern, case }, Mode::Searchable) => {
+                self.pattern(op, rule, one, (pattern, *case), filter.operator)
+            }
+            (Test::Bound { bound, literal }, Mode::Searchable) => {
+                self.bound(op, rule, (one, share), (*bound, literal), filter.operator)
+            }
             // The policy lets no other test through; if it does, nothing may go out in clear.
             (Test::Other, _)
             | (Test::Bound { .. } | Test::Pattern { .. }, Mode::Deterministic)
@@ -129,17 +157,62 @@ impl Readdress<'_> {
         Ok(ranges)
     }
 
-    /// The ranges in which all values lie that pass a test.
-    fn lookup(
+    fn pattern(
         &mut self,
+        op: &Operation,
         rule: &FilterRule,
-        literal: &Plaintext,
-        lookup: impl FnOnce(&[u8]) -> Result<Lookup, WrongType>,
-    ) -> Result<Vec<(String, String)>, Refusal> {
-        if strays::kid_of_ours(literal.expose(), self.keys).is_some() {
-            return Err(refused(rule, Code::PutBackNotAllowed));
+        one: &Use,
+        (pattern, case): (&Plaintext, Case),
+        operator: &'static str,
+    ) -> Result<Replacement, Refusal> {
+        self.is_plain(rule, pattern)?;
+        let found = lookup::pattern(&rule.class, pattern.expose(), case);
+        let found = found.map_err(|_| refused(rule, Code::WrongType))?;
+        if let Lookup::Nearly(_) = found {
+            let case = Lookup::case(&rule.class, case);
+            let condition = Condition::Like { pattern: pattern.clone(), case };
+            self.refine.approximate(op, rule, one, operator, condition)?;
         }
-        let found = lookup(literal.expose()).map_err(|_| refused(rule, Code::WrongType))?;
+        self.ranges(rule, &found)
+    }
+
+    fn bound(
+        &mut self,
+        op: &Operation,
+        rule: &FilterRule,
+        (one, share): (&Use, Option<Share>),
+        (bound, literal): (Bound, &Plaintext),
+        operator: &'static str,
+    ) -> Result<Replacement, Refusal> {
+        self.is_plain(rule, literal)?;
+        let class = &rule.class;
+        let wrong = |_| refused(rule, Code::WrongType);
+        let own = Span::of(class, bound, literal.expose()).map_err(wrong)?;
+        let found = match share {
+            Some(Share::All(span)) => span.lookup(class),
+            Some(Share::Nothing) => Lookup::All,
+            None => own.lookup(class),
+        };
+        // Also where another bound asks for both: each is tested again that is not whole.
+        if own != own.widened(class) {
+            let literal = value::sought(class.params.ty, literal.expose())
+                .map_err(|_| refused(rule, Code::WrongType))?;
+            let condition = Condition::Bound { bound, literal };
+            self.refine.approximate(op, rule, one, operator, condition)?;
+        }
+        self.ranges(rule, &found)
+    }
+
+    /// A literal that is no value cannot be an envelope either.
+    fn is_plain(&self, rule: &FilterRule, literal: &Plaintext) -> Result<(), Refusal> {
+        match strays::kid_of_ours(literal.expose(), self.keys) {
+            Some(_) => Err(refused(rule, Code::PutBackNotAllowed)),
+            None => Ok(()),
+        }
+    }
+
+    /// The ranges in which all values lie that a lookup finds, for a test of one literal.
+    fn ranges(&mut self, rule: &FilterRule, found: &Lookup) -> Result<Replacement, Refusal> {
         let params = &rule.class.params;
         // What all envelopes of the class begin with.
         let all = |from: usize, to: usize| (format!("ls1s{from}"), format!("ls1s{to}"));
@@ -147,21 +220,22 @@ impl Readdress<'_> {
         let ranges = match found {
             Lookup::All => vec![all(rungs, rungs + 1)],
             // No text lies in it, and it is null where the column is.
-            Lookup::Any(values) if values.is_empty() => vec![all(rungs, rungs)],
-            Lookup::Any(values) => {
+            Lookup::Any(values) | Lookup::Nearly(values) if values.is_empty() => {
+                vec![all(rungs, rungs)]
+            }
+            Lookup::Any(values) | Lookup::Nearly(values) => {
                 let ranges = values.iter().map(|(rung, typed)| {
                     let ranges = self.keys.ranges(&params.id, *rung, typed);
                     ranges.map_err(|error| cannot(rule, error))
                 });
                 ranges.collect::<Result<Vec<_>, _>>()?.concat()
             }
-            Lookup::Between(between) => {
-                let refusal = refused(rule, Code::UnsupportedOperator);
-                return Err(refusal.reason(between.reason));
+            Lookup::Nothing(reason) => {
+                return Err(refused(rule, Code::UnsupportedOperator).reason(reason));
             }
         };
         tally::count(&mut self.tally.filtered, &rule.class.name);
-        Ok(ranges)
+        Ok(Replacement::Ranges(vec![ranges]))
     }
 
     /// The literal itself, if it is an envelope that the caller was given and may hand back.

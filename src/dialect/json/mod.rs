@@ -8,7 +8,7 @@
 mod path;
 mod route;
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
@@ -26,8 +26,8 @@ use crate::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, Cells, Filter, Format, Formats, Node, Operation, Replacement, Surface, Target,
-        Test, Use, UseKind, Verb,
+        BodyForm, Cells, Described, Filter, Format, Formats, Node, Operation, Page, Placement,
+        Replacement, Surface, Target, Test, Use, UseKind, Verb,
     },
 };
 
@@ -131,6 +131,10 @@ impl Dialect for Json {
         Ok(Readdressed { target, echoes })
     }
 
+    fn describe(&self, _: Head<'_>, _: &[u8], _: &[Described]) -> Option<Vec<u8>> {
+        None
+    }
+
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {
         // RFC 9457, with members of our own.
         let body = json!({
@@ -164,6 +168,7 @@ fn text_for(replacement: &Replacement) -> Result<&str, Refusal> {
             },
             _ => Err(Code::Internal.into()),
         },
+        Replacement::Removed => Err(Code::Internal.into()),
     }
 }
 
@@ -186,6 +191,9 @@ impl Json {
                 body: BodyForm::Opaque,
                 answer: Node::default(),
                 formats: RECORDS,
+                // What a route does with its parameters is not known, so nothing follows from them.
+                page: Page::Part("route"),
+                own_keys: BTreeMap::new(),
             },
             sites: Vec::new(),
         };
@@ -337,7 +345,8 @@ impl Reading {
     ) {
         let kind = UseKind::Filter(Filter { operator: "parameter", test });
         let column = FieldName::new(column);
-        self.operation.uses.push(Use { entity: entity.cloned(), column, kind });
+        let (entity, place) = (entity.cloned(), Placement::Within);
+        self.operation.uses.push(Use { entity, column, kind, place });
         self.sites.push(site);
     }
 }

@@ -19,8 +19,8 @@
 use std::ops::Range;
 
 use super::{
-    classify::{Site, TestSite},
     filter::{Form, Sense},
+    walk::{Site, TestSite},
 };
 use crate::{
     base::refusal::{Code, Refusal},
@@ -41,6 +41,7 @@ pub(super) fn edits(
     };
     match replacement {
         Replacement::Exact(texts) => exact(target, site, test, texts),
+        Replacement::Removed => Err(Code::Internal.into()),
         Replacement::Ranges(ranges) => {
             fits(test, ranges)?;
             let ranges: Vec<_> = ranges.iter().flatten().collect();
@@ -71,7 +72,7 @@ pub(super) fn edits(
 
 impl TestSite {
     /// Whether it holds where the literals do not match.
-    fn is_negative(&self) -> bool {
+    pub(super) fn is_negative(&self) -> bool {
         self.negated != (self.sense != Sense::Matching)
     }
 }
@@ -132,7 +133,7 @@ fn argument(value: &Range<usize>, replacement: &Replacement) -> Result<Vec<Edit>
             },
             _ => Err(Code::Internal.into()),
         },
-        Replacement::Ranges(_) => Err(Code::Internal.into()),
+        Replacement::Ranges(_) | Replacement::Removed => Err(Code::Internal.into()),
     }
 }
 
