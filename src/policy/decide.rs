@@ -50,6 +50,7 @@ impl ApiPolicy {
                 filters: vec![None; operation.uses.len()],
                 answer: AnswerPlan::Pass,
                 rights: granted.rights.clone(),
+                formats: operation.formats,
                 made: Made,
             });
         }
@@ -73,6 +74,7 @@ impl ApiPolicy {
             filters,
             answer: AnswerPlan::Scan(answer),
             rights: granted.rights.clone(),
+            formats: operation.formats,
             made: Made,
         })
     }
