@@ -63,7 +63,7 @@ codes! {
     /// The operator cannot be answered on how the field is stored.
     UnsupportedOperator = "LS104", 400, "the operator cannot be answered on a sealed field", "use an equality test, or declare a class mode that supports it";
     /// Ordering by a sealed field would be wrong.
-    UnsupportedOrder = "LS105", 400, "sealed fields cannot be ordered by", "order by another field, or sort in the client";
+    UnsupportedOrder = "LS105", 400, "sealed fields cannot be ordered by", "order by another field, sort in the client, or declare order: {proxy_sort: …} for the class";
     /// A cast, aggregate or JSON path on a sealed field would be wrong.
     UnsupportedTransform = "LS106", 400, "casts, aggregates and JSON paths cannot be answered on a sealed field", "select the field as it is";
     /// The answer was asked for in a format whose fields cannot be found.
@@ -116,6 +116,8 @@ codes! {
     TargetTooLong = "LS404", 414, "the request target is too long", "test fewer values in one request";
     /// More body than is held before it is forwarded.
     BodyTooLarge = "LS405", 413, "the body is larger than the limit", "send it in parts, or raise limits.body_bytes in the configuration";
+    /// More records than are filtered or ordered after opening.
+    TooManyRecords = "LS406", 413, "there are more records than can be filtered or ordered after opening", "narrow the request, or raise proxy_sort: in the policy or db-max-rows of the API";
     /// A protected write in a content type that cannot be read.
     UnsupportedContentType = "LS410", 415, "protected values cannot be found in this content type", "send application/json in UTF-8";
     /// A protected write in a content encoding that cannot be read.
@@ -134,6 +136,8 @@ codes! {
     UpstreamTimeout = "LS504", 504, "the database API did not answer in time", "try again, or check the API";
     /// The caller did not send the body in time.
     RequestTimeout = "LS505", 408, "the request did not arrive in time", "send the request without pauses";
+    /// A value does not pass the test that its token passed.
+    Collision = "LS506", 502, "two values share a search token, so this part of a list would be wrong", "ask for the whole list, without limit, offset, Range and count";
     /// No key for the class is at hand.
     KeysUnavailable = "LS530", 503, "keys are not available", "check the key store; see readiness";
     /// The audit log cannot be written, so nothing was done.
@@ -146,7 +150,8 @@ impl Code {
     /// Whose mistake it is.
     pub fn blame(self) -> Blame {
         match self {
-            Self::Integrity
+            Self::Collision
+            | Self::Integrity
             | Self::UpstreamUnreachable
             | Self::UpstreamUnreadable
             | Self::UpstreamTimeout => Blame::Upstream,

@@ -23,7 +23,7 @@ use super::{
     grants::Granted,
     plan::{
         AnswerPlan, ClassRights, FilterRule, Guard, Made, OpenRule, Plan, RequestPlan, Right,
-        SealRule, Sort, Write,
+        SealRule, Write,
     },
 };
 
@@ -185,27 +185,19 @@ impl ApiPolicy {
                 | Test::Other
                 | Test::Pattern { .. } => unsupported(Code::UnsupportedOperator, filter.operator),
             },
-            // The server asks for the whole key by equality, and a range is not that.
-            UseKind::Filter(Filter { test: Test::Equal(_), operator })
-                if verb == Verb::Replace && class.params.mode == Mode::Searchable =>
-            {
-                unsupported(Code::UnsupportedConflict, operator)
-            }
             // Null is never sealed, so whoever can ask the API at all sees where it stands.
             UseKind::Filter(Filter { test: Test::IsNull, .. }) => Ok(None),
+            // The server asks for the whole key by equality, and a range is not that.
+            UseKind::Filter(filter)
+                if verb == Verb::Replace && class.params.mode == Mode::Searchable =>
+            {
+                unsupported(Code::UnsupportedConflict, filter.operator)
+            }
             UseKind::Filter(filter) if class.answers(filter) => {
                 may_filter(filter.operator).map(|()| rule())
             }
             UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
-            UseKind::Order { .. } => match (class.sort, held.map(|rights| rights.read)) {
-                (Sort::Refused, _) => unsupported(Code::UnsupportedOrder, "order"),
-                // An order tells of every value how it compares to its neighbours.
-                (Sort::Here { .. }, Some(Right::Clear)) => {
-                    let line = field.line;
-                    Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
-                }
-                (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
-            },
+            UseKind::Order { .. } => unsupported(Code::UnsupportedOrder, "order"),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
             UseKind::Zone => Ok(None),
         }

@@ -17,6 +17,7 @@
 //! - Text inside a protected value may name one of our kids, if it does not begin with it: it is
 //!   sealed with the rest, and opened text is never scanned again. (2026-11)
 
+mod compare;
 pub mod echo;
 mod frame;
 mod json;
@@ -25,6 +26,7 @@ mod opening;
 mod proof;
 mod readdress;
 mod refine;
+mod reorder;
 mod scan;
 mod sealing;
 mod splice;
@@ -34,6 +36,7 @@ mod transform;
 mod tree;
 mod value;
 mod visit;
+mod watch;
 mod written;
 
 pub use proof::{Direction, MARKER, Sealed, Unsealed};
@@ -42,4 +45,5 @@ pub use refine::Refine;
 pub use strays::reject_strays;
 pub use tally::Tally;
 pub use transform::{Finished, Form, Transform};
+pub use watch::Refined;
 pub use written::Written;

@@ -2,15 +2,13 @@
 //! answers.
 
 use super::{
-    lookup::{
-        self, Lookup,
-        spans::{self, Share, Span},
-    },
+    compare::Pattern,
+    lookup::{self, Between, Lookup},
     refine::{Condition, Refine},
     sealing::literal,
     strays,
     tally::{self, Tally},
-    value,
+    value::{self, WrongType},
     written::Written,
 };
 use crate::{
@@ -19,9 +17,9 @@ use crate::{
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
-    crypto::{envelope, successor},
+    crypto::{Typed, envelope, normal, successor},
     keys::{Opened, Snapshot},
-    model::{Bound, Case, Operation, Replacement, Test, Use, UseKind},
+    model::{Bound, Filter, Operation, Placement, Replacement, Test, Use, UseKind},
     policy::{
         Plan,
         plan::{FilterRule, Right},
@@ -42,14 +40,14 @@ pub fn readdress(plan: &Plan, op: &Operation, keys: &Snapshot) -> Result<Rewritt
         refine: Refine::default(),
     };
     let mut replacements = Vec::with_capacity(op.uses.len());
-    let shares = spans::shares(plan, op);
     for (place, one) in op.uses.iter().enumerate() {
         let rule = plan.filters.get(place).and_then(Option::as_ref);
         replacements.push(match rule {
-            Some(rule) => {
-                let share = shares.get(place).copied().flatten();
-                readdress.replace(op, rule, one, share)?
+            Some(rule) if matches!(one.kind, UseKind::Order { .. }) => {
+                readdress.refine.order_by(op, rule, place)?;
+                Some(Replacement::Removed)
             }
+            Some(rule) => readdress.replace(op, rule, one)?,
             None => None,
         });
     }
@@ -71,6 +69,19 @@ pub struct Rewritten {
     pub refine: Refine,
 }
 
+/// Half-open ranges of text: low, high.
+type Ranges = Vec<(String, String)>;
+
+/// How what was found compares to what a test wants.
+enum Grain {
+    /// There is more of it, for this reason.
+    Coarser(&'static str),
+    /// It is all that there is, and wanted.
+    Everything,
+    /// It is the same.
+    Same,
+}
+
 struct Readdress<'a> {
     plan: &'a Plan,
     keys: &'a Snapshot,
@@ -85,10 +96,10 @@ impl Readdress<'_> {
         op: &Operation,
         rule: &FilterRule,
         one: &Use,
-        share: Option<Share>,
     ) -> Result<Option<Replacement>, Refusal> {
         let UseKind::Filter(filter) = &one.kind else { return Ok(None) };
-        let replacement = match (&filter.test, rule.class.params.mode) {
+        let class = &rule.class;
+        let replacement = match (&filter.test, class.params.mode) {
             (Test::IsNull, _) => return Ok(None),
             (Test::Equal(literal), Mode::Deterministic) => {
                 self.exact(rule, literal).map(|texts| Replacement::Exact(vec![texts]))
@@ -98,17 +109,31 @@ impl Readdress<'_> {
                 texts.collect::<Result<_, _>>().map(Replacement::Exact)
             }
             (Test::Equal(literal), Mode::Searchable) => {
-                self.equal(rule, literal).map(|ranges| Replacement::Ranges(vec![ranges]))
+                self.equals(op, rule, one, std::slice::from_ref(literal))
             }
-            (Test::In(literals), Mode::Searchable) => {
-                let ranges = literals.iter().map(|literal| self.equal(rule, literal));
-                ranges.collect::<Result<_, _>>().map(Replacement::Ranges)
-            }
+            (Test::In(literals), Mode::Searchable) => self.equals(op, rule, one, literals),
             (Test::Pattern { pattern, case }, Mode::Searchable) => {
-                self.pattern(op, rule, one, (pattern, *case), filter.operator)
+                let found = self.lookup(rule, pattern, |text| lookup::pattern(class, text, *case));
+                let like = Pattern::new(class, pattern, *case).map(Condition::Like);
+                found.and_then(|found| self.tested(op, rule, one, found, like))
             }
             (Test::Bound { bound, literal }, Mode::Searchable) => {
-                self.bound(op, rule, (one, share), (*bound, literal), filter.operator)
+                let (is_first, others) = others_of_span(op, one);
+                let found = self.lookup(rule, literal, |text| {
+                    let mut side = lookup::side(class, *bound, text)?;
+                    for (bound, literal) in others {
+                        let other = lookup::side(class, bound, literal.expose())?;
+                        side = (side.0.max(other.0), side.1.min(other.1));
+                    }
+                    Ok(lookup::span(class, side))
+                });
+                let found = match is_first {
+                    true => found,
+                    false => found.map(|(_, grain)| (all(rule, 1), grain)),
+                };
+                let at = value::from_text(class.params.ty, literal.expose()).ok();
+                let side = at.map(|literal| Condition::Bound { bound: *bound, literal });
+                found.and_then(|found| self.tested(op, rule, one, found, side))
             }
             // The policy lets no other test through; if it does, nothing may go out in clear.
             (Test::Other, _)
@@ -133,11 +158,44 @@ impl Readdress<'_> {
         Ok(stored)
     }
 
-    fn equal(
+    /// Equality with one of several values, which is tested again where a record is seen.
+    fn equals(
         &mut self,
+        op: &Operation,
         rule: &FilterRule,
-        text: &Plaintext,
-    ) -> Result<Vec<(String, String)>, Refusal> {
+        one: &Use,
+        literals: &[Plaintext],
+    ) -> Result<Replacement, Refusal> {
+        let params = &rule.class.params;
+        let (mut ranges, mut forms) = (Vec::new(), Vec::new());
+        for literal in literals {
+            let (of_literal, typed) = self.equal(rule, literal)?;
+            ranges.push(of_literal);
+            forms.extend(normal::forms(&[Rung::Eq], params.equality, &typed));
+        }
+        self.refine.again(op, rule, one, Condition::OneOf { rung: Rung::Eq, forms })?;
+        Ok(Replacement::Ranges(ranges))
+    }
+
+    /// What a lookup found, with the test of what it finds too much.
+    fn tested(
+        &mut self,
+        op: &Operation,
+        rule: &FilterRule,
+        one: &Use,
+        (ranges, grain): (Ranges, Grain),
+        condition: Option<Condition>,
+    ) -> Result<Replacement, Refusal> {
+        let condition = condition.ok_or_else(|| refused(rule, Code::WrongType))?;
+        match grain {
+            Grain::Coarser(reason) => self.refine.approximate(op, rule, one, condition, reason)?,
+            Grain::Everything => {}
+            Grain::Same => self.refine.again(op, rule, one, condition)?,
+        }
+        Ok(Replacement::Ranges(vec![ranges]))
+    }
+
+    fn equal(&mut self, rule: &FilterRule, text: &Plaintext) -> Result<(Ranges, Typed), Refusal> {
         let params = &rule.class.params;
         if let Some(envelope) = self.put_back(rule, text)? {
             let rung = params.rungs.iter().position(|rung| *rung == Rung::Eq);
@@ -145,7 +203,10 @@ impl Readdress<'_> {
             let prefix = rung.and_then(|rung| envelope.get(..5 + 12 * (rung + 1)));
             let prefix = prefix.ok_or_else(|| refused(rule, Code::UnsupportedOperator))?;
             tally::count(&mut self.tally.filtered, &rule.class.name);
-            return Ok(vec![(prefix.to_owned(), successor(prefix))]);
+            let Opened::Value { typed, .. } = self.keys.open(text.expose()) else {
+                return Err(refused(rule, Code::PutBackNotAllowed));
+            };
+            return Ok((vec![(prefix.to_owned(), successor(prefix))], typed));
         }
         let typed = literal(&rule.class, text.expose()).map_err(|code| refused(rule, code))?;
         let ranges = self.keys.ranges(&params.id, Rung::Eq, &typed);
@@ -154,88 +215,45 @@ impl Readdress<'_> {
             self.written.note(low, &params.id, value::to_text(&typed));
         }
         tally::count(&mut self.tally.filtered, &rule.class.name);
-        Ok(ranges)
+        Ok((ranges, typed))
     }
 
-    fn pattern(
+    /// The ranges in which all values lie that pass a test.
+    fn lookup(
         &mut self,
-        op: &Operation,
         rule: &FilterRule,
-        one: &Use,
-        (pattern, case): (&Plaintext, Case),
-        operator: &'static str,
-    ) -> Result<Replacement, Refusal> {
-        self.is_plain(rule, pattern)?;
-        let found = lookup::pattern(&rule.class, pattern.expose(), case);
-        let found = found.map_err(|_| refused(rule, Code::WrongType))?;
-        if let Lookup::Nearly(_) = found {
-            let case = Lookup::case(&rule.class, case);
-            let condition = Condition::Like { pattern: pattern.clone(), case };
-            self.refine.approximate(op, rule, one, operator, condition)?;
+        literal: &Plaintext,
+        lookup: impl FnOnce(&[u8]) -> Result<Lookup, WrongType>,
+    ) -> Result<(Ranges, Grain), Refusal> {
+        if strays::kid_of_ours(literal.expose(), self.keys).is_some() {
+            return Err(refused(rule, Code::PutBackNotAllowed));
         }
-        self.ranges(rule, &found)
-    }
-
-    fn bound(
-        &mut self,
-        op: &Operation,
-        rule: &FilterRule,
-        (one, share): (&Use, Option<Share>),
-        (bound, literal): (Bound, &Plaintext),
-        operator: &'static str,
-    ) -> Result<Replacement, Refusal> {
-        self.is_plain(rule, literal)?;
-        let class = &rule.class;
-        let wrong = |_| refused(rule, Code::WrongType);
-        let own = Span::of(class, bound, literal.expose()).map_err(wrong)?;
-        let found = match share {
-            Some(Share::All(span)) => span.lookup(class),
-            Some(Share::Nothing) => Lookup::All,
-            None => own.lookup(class),
-        };
-        // Also where another bound asks for both: each is tested again that is not whole.
-        if own != own.widened(class) {
-            let literal = value::sought(class.params.ty, literal.expose())
-                .map_err(|_| refused(rule, Code::WrongType))?;
-            let condition = Condition::Bound { bound, literal };
-            self.refine.approximate(op, rule, one, operator, condition)?;
-        }
-        self.ranges(rule, &found)
-    }
-
-    /// A literal that is no value cannot be an envelope either.
-    fn is_plain(&self, rule: &FilterRule, literal: &Plaintext) -> Result<(), Refusal> {
-        match strays::kid_of_ours(literal.expose(), self.keys) {
-            Some(_) => Err(refused(rule, Code::PutBackNotAllowed)),
-            None => Ok(()),
-        }
-    }
-
-    /// The ranges in which all values lie that a lookup finds, for a test of one literal.
-    fn ranges(&mut self, rule: &FilterRule, found: &Lookup) -> Result<Replacement, Refusal> {
+        let found = lookup(literal.expose()).map_err(|_| refused(rule, Code::WrongType))?;
         let params = &rule.class.params;
-        // What all envelopes of the class begin with.
-        let all = |from: usize, to: usize| (format!("ls1s{from}"), format!("ls1s{to}"));
-        let rungs = params.rungs.len();
-        let ranges = match found {
-            Lookup::All => vec![all(rungs, rungs + 1)],
-            // No text lies in it, and it is null where the column is.
-            Lookup::Any(values) | Lookup::Nearly(values) if values.is_empty() => {
-                vec![all(rungs, rungs)]
+        let (values, grain) = match found {
+            Lookup::All => {
+                tally::count(&mut self.tally.filtered, &rule.class.name);
+                return Ok((all(rule, 1), Grain::Everything));
             }
-            Lookup::Any(values) | Lookup::Nearly(values) => {
-                let ranges = values.iter().map(|(rung, typed)| {
-                    let ranges = self.keys.ranges(&params.id, *rung, typed);
-                    ranges.map_err(|error| cannot(rule, error))
-                });
-                ranges.collect::<Result<Vec<_>, _>>()?.concat()
+            Lookup::Any(values) => (values, Grain::Same),
+            Lookup::Between(Between { coarser: Some(values), reason }) => {
+                (values, Grain::Coarser(reason))
             }
-            Lookup::Nothing(reason) => {
+            Lookup::Between(Between { coarser: None, reason }) => {
                 return Err(refused(rule, Code::UnsupportedOperator).reason(reason));
             }
         };
+        let ranges = values.iter().map(|(rung, typed)| {
+            let ranges = self.keys.ranges(&params.id, *rung, typed);
+            ranges.map_err(|error| cannot(rule, error))
+        });
+        let mut ranges = ranges.collect::<Result<Vec<_>, _>>()?.concat();
+        if ranges.is_empty() {
+            // No text lies in it, and it is null where the column is.
+            ranges = all(rule, 0);
+        }
         tally::count(&mut self.tally.filtered, &rule.class.name);
-        Ok(Replacement::Ranges(vec![ranges]))
+        Ok((ranges, grain))
     }
 
     /// The literal itself, if it is an envelope that the caller was given and may hand back.
@@ -262,6 +280,41 @@ impl Readdress<'_> {
         self.tally.kids.extend(envelope::kid_at(stored.as_bytes()));
         self.written.note(stored, &rule.class.params.id, text);
     }
+}
+
+/// The range in which the envelopes of a class lie, or, with a width of 0, none of them: no text lies
+/// in it, and it is null where the column is.
+fn all(rule: &FilterRule, width: usize) -> Ranges {
+    let rungs = rule.class.params.rungs.len();
+    vec![(format!("ls1s{rungs}"), format!("ls1s{}", rungs + width))]
+}
+
+/// The other bounds that every record of the answer must keep as well, and whether this one is the
+/// first of them. The span that all of them leave may be short where each alone is long, so the first
+/// asks for it, and the others for any value.
+fn others_of_span<'a>(op: &'a Operation, one: &Use) -> (bool, Vec<(Bound, &'a Plaintext)>) {
+    if one.place != Placement::Required {
+        return (true, Vec::new());
+    }
+    let bounds = op.uses.iter().filter(|other| {
+        let is_same = other.entity == one.entity && other.column == one.column;
+        is_same && other.place == Placement::Required
+    });
+    let mut is_first = None;
+    let mut others = Vec::new();
+    for other in bounds {
+        let UseKind::Filter(Filter { test: Test::Bound { bound, literal }, .. }) = &other.kind
+        else {
+            continue;
+        };
+        if is_first.is_none() {
+            is_first = Some(std::ptr::eq(other, one));
+        }
+        if !std::ptr::eq(other, one) {
+            others.push((*bound, literal));
+        }
+    }
+    (is_first.unwrap_or(true), others)
 }
 
 fn refused(rule: &FilterRule, code: Code) -> Refusal {

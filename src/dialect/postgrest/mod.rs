@@ -25,14 +25,15 @@ mod rewrite;
 mod select;
 mod target;
 mod walk;
+mod whole;
 
 pub use operators::{Kind, Modifiers, OPERATORS, Operator};
 
-use http::Method;
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 
 use self::declared::Declared;
-use super::{Dialect, Echo, ErrorBody, Head, Readdressed, SurfaceError, text};
+use super::{Dialect, Echo, ErrorBody, Head, Readdressed, Records, SurfaceError, text};
 use crate::{
     base::{
         ident::RequestId,
@@ -74,6 +75,12 @@ impl Dialect for PostgRest {
         let mut echoes = Vec::new();
         for (site, replacement) in sites.iter().zip(replacements) {
             let Some(replacement) = replacement else { continue };
+            if let (walk::Site::Term { whole, place, from, next }, Replacement::Removed) =
+                (site, replacement)
+            {
+                rewrite::remove_term(head.target, (whole, *place, *from, *next), &mut edits)?;
+                continue;
+            }
             let found = rewrite::edits(head.target, site, replacement)?;
             if let walk::Site::Argument { whole, .. } | walk::Site::Parameter { whole, .. } = site {
                 echoes.extend(echo_of(head.target, whole.clone(), &found)?);
@@ -94,6 +101,18 @@ impl Dialect for PostgRest {
         let schema = self.declared.schema(profile)?;
         let document = std::str::from_utf8(document).ok()?;
         openapi::annotate(document, schema, fields).map(String::into_bytes)
+    }
+
+    fn ask_whole(&self, headers: &mut HeaderMap) {
+        whole::ask(headers);
+    }
+
+    fn is_whole(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        whole::is_said(status, headers)
+    }
+
+    fn restate(&self, asked: &str, sent: &str, records: Records, headers: &mut HeaderMap) {
+        whole::restate(asked, sent, records, headers);
     }
 
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {

@@ -35,7 +35,7 @@ pub(super) fn edits(
     replacement: &Replacement,
 ) -> Result<Vec<Edit>, Refusal> {
     let test = match site {
-        Site::Fixed => return Err(Code::Internal.into()),
+        Site::Fixed | Site::Term { .. } => return Err(Code::Internal.into()),
         Site::Argument { value, .. } => return argument(value, replacement),
         Site::Parameter { test, .. } | Site::Tree { test, .. } => test,
     };
@@ -64,10 +64,37 @@ pub(super) fn edits(
                 Site::Tree { whole, .. } => {
                     (whole.clone(), tree(column, &ranges, test.is_negative()))
                 }
-                Site::Argument { .. } | Site::Fixed => return Err(Code::Internal.into()),
+                Site::Argument { .. } | Site::Fixed | Site::Term { .. } => {
+                    return Err(Code::Internal.into());
+                }
             }])
         }
     }
+}
+
+/// Takes the term of an order out of the target. `edits` are those before it: of the order, its terms
+/// up to this one must be gone already.
+pub(super) fn remove_term(
+    target: &str,
+    (whole, place, from, next): (&Range<usize>, usize, usize, Option<usize>),
+    edits: &mut Vec<Edit>,
+) -> Result<(), Refusal> {
+    let inside = |edit: &Edit| edit.0.start >= whole.start && edit.0.end <= whole.end;
+    if edits.iter().filter(|edit| inside(edit)).count() != place {
+        return Err(Code::Internal.into());
+    }
+    if let Some(next) = next {
+        edits.push((from..next, String::new()));
+        return Ok(());
+    }
+    // All of them: the parameter goes, and a separator with it.
+    edits.retain(|edit| !inside(edit));
+    let gone = match target.as_bytes().get(whole.end) {
+        Some(b'&') => whole.start..whole.end + 1,
+        _ => whole.start.saturating_sub(1)..whole.end,
+    };
+    edits.push((gone, String::new()));
+    Ok(())
 }
 
 impl TestSite {
@@ -116,7 +143,9 @@ fn distinct(target: &str, site: &Site, test: &TestSite, inner: &str) -> Result<V
             (whole.clone(), format!("{}{word}={members}", spelled(target, embed)?))
         }
         Site::Tree { whole, .. } => (whole.clone(), format!("{word}{members}")),
-        Site::Argument { .. } | Site::Fixed => return Err(Code::Internal.into()),
+        Site::Argument { .. } | Site::Fixed | Site::Term { .. } => {
+            return Err(Code::Internal.into());
+        }
     }])
 }
 

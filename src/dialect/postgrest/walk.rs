@@ -8,6 +8,7 @@ use super::{
     declared::{Declared, Entity},
     embed,
     filter::{Expr, Form, Sense},
+    order::Term,
     query::{self, Meaning, Param},
     select::{self, Cast, Item, Spread},
 };
@@ -27,6 +28,9 @@ pub(super) enum Site {
     Argument { whole: Range<usize>, value: Range<usize> },
     /// Nothing there can be replaced.
     Fixed,
+    /// The term of an order: which of the parameter's terms it is, from where, and where the next
+    /// begins.
+    Term { whole: Range<usize>, place: usize, from: usize, next: Option<usize> },
     /// A test as a parameter of its own.
     Parameter { whole: Range<usize>, embed: Range<usize>, test: TestSite },
     /// A test inside a logic tree.
@@ -119,7 +123,7 @@ impl<'a> Walk<'a> {
                     }
                 }
                 Meaning::Order { embed, terms } => {
-                    for term in terms {
+                    for (number, term) in terms.iter().enumerate() {
                         let mut path = embed.clone();
                         path.extend(term.relation.clone());
                         let entity = self.entity_at(&select, &path);
@@ -130,12 +134,19 @@ impl<'a> Walk<'a> {
                         let Some(value) = &param.value else { continue };
                         let at = value.raw(&term.field.column.span).start;
                         // Of several orders the server follows one.
+                        let from = |term: &Term| value.raw(&term.span).start;
+                        let site = Site::Term {
+                            whole: param.span.clone(),
+                            place: number,
+                            from: from(term),
+                            next: terms.get(number + 1).map(from),
+                        };
                         let place = match path.is_empty() && orders == 1 {
                             true => Placement::Required,
                             false => Placement::Within,
                         };
                         let column = &term.field.column.text;
-                        self.push(at, entity, column, kind, place, Site::Fixed)?;
+                        self.push(at, entity, column, kind, place, site)?;
                     }
                 }
                 Meaning::Select(_) => {
