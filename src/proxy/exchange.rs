@@ -19,11 +19,13 @@ use super::{
     answers,
     body::{self, AnyBody, Feed},
     head,
+    heads::Note,
     opening::{self, Long, Opened, Opening},
     record::{Cleared, Record},
     revision::Served,
     sealing::{self, SealedBody},
     stream::Abort,
+    strict::Fault,
 };
 use crate::{
     base::{
@@ -47,9 +49,11 @@ pub async fn exchange(
     let inflight = sidecar.metrics.enter();
     let outcome = answer(&sidecar, &door, request, &mut record).await;
     drop(inflight);
-    match outcome {
-        Ok(response) => response,
-        Err(refusal) => answers::refuse(&sidecar, &record, &refusal),
+    match (outcome, door.notes.broken()) {
+        (Ok(response), _) => response,
+        // Whatever came of it: what was wrong is the body.
+        (Err(_), Some(fault)) => answers::refuse(&sidecar, &record, &fault.into()),
+        (Err(refusal), None) => answers::refuse(&sidecar, &record, &refusal),
     }
 }
 
@@ -64,9 +68,11 @@ async fn answer(
     let keys = sidecar.keys.snapshot();
     let abort = door.abort(head.version);
 
-    let (gate, target) = admit(door, &head)?;
+    let Note { target, fault } = door.note(head.version);
+    let (gate, target) = address(door, &head, target)?;
     let api = revision.api(&gate.name)?;
     record.addressed(api, revision.policy.digest());
+    admit(&head, fault)?;
 
     let caller = revision.policy.rules().identify(&door.facts(&head.headers))?;
     record.identified(&caller);
@@ -100,7 +106,7 @@ async fn answer(
     let request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
     let again = repeatable(&request);
     let asked = sidecar.clock.instant();
-    let response = gate.upstream.forward(request, again).await?;
+    let response = door.pins.forward(gate, request, again).await?;
     record.answered(response.status(), sidecar.clock.instant() - asked);
 
     let (mut head, incoming) = response.into_parts();
@@ -114,11 +120,22 @@ async fn answer(
     release(sidecar, record, abort, tally, head, opened).await
 }
 
-/// Finds the API and refuses heads that mean different things to different readers.
-fn admit<'d>(door: &'d Door, head: &request::Parts) -> Result<(&'d Gate, String), Refusal> {
-    head::admit(&head.headers)?;
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    door.gate(target).ok_or_else(|| Code::NoApi.into())
+/// Finds the API. `target` is how the target came, if the HTTP library was given another spelling.
+fn address<'d>(
+    door: &'d Door,
+    head: &request::Parts,
+    target: Option<String>,
+) -> Result<(&'d Gate, String), Refusal> {
+    let named = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    door.gate(target.as_deref().unwrap_or(named)).ok_or_else(|| Code::NoApi.into())
+}
+
+/// Refuses heads that mean different things to different readers.
+fn admit(head: &request::Parts, fault: Option<Fault>) -> Result<(), Refusal> {
+    match fault {
+        Some(fault) => Err(fault.into()),
+        None => head::admit(&head.headers),
+    }
 }
 
 /// Asks the dialect what the request is. An API without entities is not looked at.
@@ -206,7 +223,11 @@ fn upstream_request(
     {
         head.headers.insert(header::HOST, host);
     }
-    head.uri = gate.upstream.locate(target)?;
+    let (uri, raw) = gate.upstream.locate(target)?;
+    head.uri = uri;
+    if let Some(raw) = raw {
+        head.extensions.insert(raw);
+    }
     head.version = Version::HTTP_11;
     head::remove_hop_by_hop(&mut head.headers);
     // The body was read already, or is read as it is sent: nobody waits for a 100 upstream.

@@ -9,15 +9,20 @@ pub mod answers;
 pub mod body;
 pub mod exchange;
 pub mod head;
+pub mod heads;
 pub mod metrics;
 pub mod opening;
 pub mod ops;
+pub mod own;
+pub mod pin;
 pub mod record;
 pub mod revision;
 pub mod sealing;
 pub mod stream;
+pub mod strict;
 pub mod tls;
 pub mod upstream;
+pub mod watch;
 
 use std::{sync::Arc, time::Duration};
 
