@@ -6,6 +6,7 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 
+use super::coding;
 use crate::base::refusal::{Code, Refusal};
 
 /// Fields that speak of one connection and never travel on.
@@ -99,7 +100,7 @@ pub fn prepare_protected(headers: &mut HeaderMap) {
     for name in COPIES {
         headers.remove(name);
     }
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    coding::reduce_accepted(headers);
     let bytes = |value: &HeaderValue| {
         value.as_bytes().get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes="))
     };
@@ -159,14 +160,6 @@ pub fn media(headers: &HeaderMap) -> Media {
         }
     }
     if plain { Media::Json } else { Media::OtherJson }
-}
-
-/// Whether the body has a content coding other than `identity`.
-pub fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 #[cfg(test)]

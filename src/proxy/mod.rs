@@ -7,6 +7,8 @@
 pub mod accept;
 pub mod answers;
 pub mod body;
+pub mod codec;
+pub mod coding;
 pub mod exchange;
 pub mod head;
 pub mod heads;

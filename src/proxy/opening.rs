@@ -8,7 +8,11 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::head::{self, Media};
+use super::{
+    codec::Coding,
+    coding::{self, Coded, Encoding, Whose},
+    head::{self, Media},
+};
 use crate::{
     base::{
         refusal::{Code, Refusal},
@@ -37,6 +41,7 @@ pub enum Opened {
 /// An answer that is opened while it leaves.
 pub struct Long {
     transform: Transform<Unsealed>,
+    coded: Coded,
     incoming: Incoming,
     idle: Duration,
     /// Windows that are opened and not yet sent.
@@ -72,12 +77,14 @@ impl Opening<'_> {
             }
             AnswerPlan::Scan(node) => node,
         };
-        if head::is_encoded(&head.headers) {
-            return Err(Code::UpstreamUnreadable.into());
-        }
         let media = head::media(&head.headers);
+        let coding = || match coding::encoding(&head.headers) {
+            Encoding::One(coding) => Ok(Some(coding)),
+            Encoding::Plain => Ok(None),
+            Encoding::Unread => Err(Refusal::new(Code::UpstreamUnreadable).by("Content-Encoding")),
+        };
         if !head.status.is_success() {
-            return self.echo(media, incoming).await;
+            return self.echo(media, coding()?, incoming).await;
         }
         let form = match media {
             Media::Json | Media::OtherJson => Form::Json,
@@ -93,11 +100,11 @@ impl Opening<'_> {
             }
         };
         let transform = Transform::opening(self.plan, self.keys.clone(), form);
-        let mut long = Long { transform, incoming, idle: self.idle, held: Vec::new() };
+        let coded = Coded::new(coding()?, Whose::Answer, u64::MAX)?;
+        let mut long = Long { transform, coded, incoming, idle: self.idle, held: Vec::new() };
         while long.held.len() <= HELD {
             if !long.advance().await? {
-                let Long { transform, mut held, .. } = long;
-                let Finished { tally, .. } = transform.finish(&mut held)?;
+                let (held, tally) = long.finish()?;
                 return Ok(Opened::Whole(held, tally));
             }
         }
@@ -105,7 +112,12 @@ impl Opening<'_> {
     }
 
     /// Error bodies: what this exchange wrote is put back, other envelopes are blotted out.
-    async fn echo(&self, media: Media, mut incoming: Incoming) -> Result<Opened, Refusal> {
+    async fn echo(
+        &self,
+        media: Media,
+        coding: Option<Coding>,
+        mut incoming: Incoming,
+    ) -> Result<Opened, Refusal> {
         let mut body = Vec::new();
         while let Some(data) = next(&mut incoming, self.idle).await? {
             if body.len() + data.len() > 8 * HELD {
@@ -113,8 +125,15 @@ impl Opening<'_> {
             }
             body.extend_from_slice(&data);
         }
+        if let Some(coding) = coding {
+            body = coding::decode(coding, &body, 8 * HELD as u64)
+                .map_err(|broken| Refusal::new(Code::UpstreamUnreadable).because(broken))?;
+        }
         let json = matches!(media, Media::Json | Media::OtherJson);
-        let opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
+        let mut opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
+        if let Some(coding) = coding {
+            opened = coding::encode(coding, &opened)?;
+        }
         Ok(Opened::Whole(opened, Tally::default()))
     }
 
@@ -142,7 +161,7 @@ impl Long {
     pub async fn advance(&mut self) -> Result<bool, Refusal> {
         match next(&mut self.incoming, self.idle).await? {
             Some(data) => {
-                self.transform.push(&data, &mut self.held)?;
+                self.coded.push(&data, &mut self.transform, &mut self.held)?;
                 Ok(true)
             }
             None => Ok(false),
@@ -151,7 +170,7 @@ impl Long {
 
     /// The last windows, and what was done.
     pub fn finish(mut self) -> Result<(Vec<u8>, Tally), Refusal> {
-        let Finished { tally, .. } = self.transform.finish(&mut self.held)?;
+        let Finished { tally, .. } = self.coded.finish(self.transform, &mut self.held)?;
         Ok((self.held, tally))
     }
 }

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::{
     Limits,
     body::{self, AnyBody, Spool},
+    coding::{self, Coded, Encoding, Whose},
     head::{self, Media},
 };
 use crate::{
@@ -41,9 +42,10 @@ pub async fn seal(
     mut incoming: Incoming,
     limits: &Limits,
 ) -> Result<SealedBody, Refusal> {
+    let encoding = coding::encoding(headers);
     let form = match &plan.request {
         RequestPlan::Nothing | RequestPlan::Pass => Form::Bytes,
-        RequestPlan::Scan(_) if head::is_encoded(headers) => {
+        RequestPlan::Scan(_) if encoding == Encoding::Unread => {
             return Err(Code::UnsupportedContentEncoding.into());
         }
         RequestPlan::Scan(node) if node.is_empty() => Form::Bytes,
@@ -65,6 +67,14 @@ pub async fn seal(
         let finished = transform.finish(&mut Vec::new())?;
         return Ok(SealedBody { body: body::none(), length: None, finished });
     }
+    let coded = match encoding {
+        Encoding::One(coding) => Some(coding),
+        Encoding::Plain | Encoding::Unread => None,
+    };
+    let mut coded = Coded::new(coded, Whose::Request, limits.body_bytes)?;
+    if matches!(&plan.request, RequestPlan::Scan(node) if node.is_empty()) {
+        coded = coded.verbatim();
+    }
     let mut spool = Spool::default();
     let mut came = 0;
     loop {
@@ -80,10 +90,10 @@ pub async fn seal(
         if came > limits.body_bytes {
             return Err(Code::BodyTooLarge.into());
         }
-        transform.push(&data, spool.buffer())?;
+        coded.push(&data, &mut transform, spool.buffer())?;
         spool.settle().await.map_err(unspooled)?;
     }
-    let finished = transform.finish(spool.buffer())?;
+    let finished = coded.finish(transform, spool.buffer())?;
     let (body, length) = spool.into_body().await.map_err(unspooled)?;
     Ok(SealedBody { body, length: Some(length), finished })
 }
