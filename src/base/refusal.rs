@@ -80,6 +80,8 @@ codes! {
     UnexpectedBody = "LS112", 400, "a body came with a request that has none, so nobody would seal it", "send the request without a body";
     /// A name that some servers would take for that of a protected field.
     NearName = "LS113", 400, "a name differs from a protected one only in case or white space", "spell the field as the policy declares it";
+    /// A signature covers what would be changed.
+    SignedRequest = "LS114", 400, "the request is signed, and sealing what it carries would break the signature", "authenticate to the API by something that does not cover target and body, such as a token or TLS";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.
@@ -115,7 +117,7 @@ codes! {
     /// A protected write in a content type that cannot be read.
     UnsupportedContentType = "LS410", 415, "protected values cannot be found in this content type", "send application/json in UTF-8";
     /// A protected write in a content encoding that cannot be read.
-    UnsupportedContentEncoding = "LS411", 415, "protected values cannot be found in this content encoding", "send the body without Content-Encoding";
+    UnsupportedContentEncoding = "LS411", 415, "protected values cannot be found in this content encoding", "send gzip, deflate, br or zstd, one of them, or no Content-Encoding";
     /// The value is not of the class's type.
     WrongType = "LS420", 422, "the value is not of the type of its class", "send a value that the column would accept";
     /// Something in us broke.

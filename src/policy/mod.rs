@@ -18,7 +18,7 @@ mod names;
 pub mod plan;
 mod routes;
 
-pub use apis::ApiPolicy;
+pub use apis::{ApiPolicy, Upgrades};
 pub use diagnostic::{Diagnostic, Severity};
 pub use plan::Plan;
 

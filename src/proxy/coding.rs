@@ -67,6 +67,30 @@ pub enum Whose {
     Request,
 }
 
+/// What becomes of a body while it is out of its coding.
+pub trait Pass {
+    /// What its end gives.
+    type End;
+
+    /// Takes the next bytes and appends what may leave to `out`.
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal>;
+
+    /// Ends the body and appends the rest to `out`.
+    fn finish(self, out: &mut Vec<u8>) -> Result<Self::End, Refusal>;
+}
+
+impl<D: Direction> Pass for Transform<D> {
+    type End = Finished<D>;
+
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        Transform::push(self, bytes, out)
+    }
+
+    fn finish(self, out: &mut Vec<u8>) -> Result<Finished<D>, Refusal> {
+        Transform::finish(self, out)
+    }
+}
+
 /// A body's way through its coding and a transform.
 pub struct Coded {
     codec: Option<Codec>,
@@ -133,10 +157,10 @@ impl Coded {
     }
 
     /// Takes the next bytes of the body and appends what leaves to `out`.
-    pub fn push<D: Direction>(
+    pub fn push(
         &mut self,
         bytes: &[u8],
-        transform: &mut Transform<D>,
+        transform: &mut impl Pass,
         out: &mut Vec<u8>,
     ) -> Result<(), Refusal> {
         let Some(codec) = &mut self.codec else { return transform.push(bytes, out) };
@@ -153,11 +177,11 @@ impl Coded {
     }
 
     /// Ends the body and appends the rest to `out`.
-    pub fn finish<D: Direction>(
+    pub fn finish<P: Pass>(
         mut self,
-        mut transform: Transform<D>,
+        mut transform: P,
         out: &mut Vec<u8>,
-    ) -> Result<Finished<D>, Refusal> {
+    ) -> Result<P::End, Refusal> {
         let Some(codec) = &mut self.codec else { return transform.finish(out) };
         let is_bare = codec.decoder.is_bare();
         let coding = codec.coding;

@@ -9,16 +9,16 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, Version, header, request, response};
+use http::{HeaderValue, Request, Response, StatusCode, Version, header, request, response};
 use http_body::Body as _;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use super::{
     Sidecar,
     accept::{Door, Gate},
     answers,
     body::{self, AnyBody, Feed},
-    head,
+    head::{self, After, Carried},
     heads::Note,
     opening::{self, Long, Opened, Opening},
     record::{Cleared, Record},
@@ -26,6 +26,8 @@ use super::{
     sealing::{self, SealedBody},
     stream::Abort,
     strict::Fault,
+    tunnel,
+    view::View,
 };
 use crate::{
     base::{
@@ -35,7 +37,7 @@ use crate::{
     dialect::{Dialect, Head},
     keys::Snapshot,
     model::{Operation, Replacement, Use, UseKind},
-    policy::{Plan, plan::FilterRule},
+    policy::{Plan, Upgrades, plan::FilterRule},
     seal::{self, Finished, Sealed, Tally, Written},
 };
 
@@ -77,11 +79,12 @@ async fn answer(
     let caller = revision.policy.rules().identify(&door.facts(&head.headers))?;
     record.identified(&caller);
 
-    let operation = classify(api, &head, &target)?;
     let rules = api.rules(&revision);
+    let operation = classify(api, &head, &target, rules.upgrades())?;
     record.classified(&operation, |function| rules.names_function(function));
 
-    let plan = rules.plan(&operation, &caller)?;
+    let plan = Arc::new(rules.plan(&operation, &caller)?);
+    let upgrade = upgrade(&mut head, rules.upgrades());
     for name in revision.policy.rules().consumed_headers() {
         head.headers.remove(name);
     }
@@ -89,7 +92,7 @@ async fn answer(
     let addressed = readdress(&plan, &operation, &*api.dialect, &head, &target, &keys)?;
 
     let idle = sidecar.limits.body_idle;
-    let SealedBody { body, length, finished } =
+    let SealedBody { body, length, digests, finished } =
         sealing::seal(&plan, &keys, &head.headers, incoming, &sidecar.limits).await?;
     let mut written = addressed.written;
     let Finished { tally: sealed, written: wrote, proof } = finished;
@@ -102,14 +105,26 @@ async fn answer(
         let _intent = record.intend(sidecar, &tally).await?;
     }
 
-    let method = head.method.clone();
-    let request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
+    let (method, leg) = (head.method.clone(), Leg { abort, version: head.version });
+    if !plan.passes() {
+        digests.write(&mut head.headers);
+        View::of(&plan.rights).unmark(&mut head.headers);
+    }
+    let carried = Carried::of(&head.headers, plan.passes(), upgrade.is_some());
+    let mut request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
+    carried.restore(request.headers_mut());
     let again = repeatable(&request);
     let asked = sidecar.clock.instant();
     let response = door.pins.forward(gate, request, again).await?;
     record.answered(response.status(), sidecar.clock.instant() - asked);
 
     let (mut head, incoming) = response.into_parts();
+    if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (head.status, upgrade) {
+        let cleared = record.conclude(sidecar, &tally).await?;
+        return upgraded(door, head, client, cleared);
+    }
+    let after = head::after(&method, &head.headers);
+    let carried = Carried::of(&head.headers, plan.passes(), false);
     // The answer may hold what was sealed, under a newer key, while the request was on its way.
     let keys = sidecar.keys.snapshot();
     let echoes = &addressed.echoes;
@@ -117,7 +132,25 @@ async fn answer(
     let opened = opening.open(&head, opening::has_body(&method, head.status), incoming).await?;
     opening.headers(&mut head.headers);
 
-    release(sidecar, record, abort, tally, head, opened).await
+    head::remove_hop_by_hop(&mut head.headers);
+    carried.restore(&mut head.headers);
+    leg.close(&mut head.headers, after);
+    release(sidecar, record, leg.abort, tally, head, opened).await
+}
+
+/// What of the client's connection an answer has to know.
+struct Leg {
+    abort: Option<Abort>,
+    version: Version,
+}
+
+impl Leg {
+    /// A client whose API closes its connection is told so, as it would be without us.
+    fn close(&self, headers: &mut http::HeaderMap, after: After) {
+        if after == After::Close && self.version < Version::HTTP_2 {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
 }
 
 /// Finds the API. `target` is how the target came, if the HTTP library was given another spelling.
@@ -134,16 +167,44 @@ fn address<'d>(
 fn admit(head: &request::Parts, fault: Option<Fault>) -> Result<(), Refusal> {
     match fault {
         Some(fault) => Err(fault.into()),
-        None => head::admit(&head.headers),
+        None => head::admit(&head.method, head.version, &head.headers),
     }
 }
 
+/// The client's end of a connection that is to become something else, where the policy lets it.
+fn upgrade(head: &mut request::Parts, upgrades: Upgrades) -> Option<OnUpgrade> {
+    if upgrades == Upgrades::Refused || !head::asks_upgrade(&head.headers) {
+        return None;
+    }
+    head.extensions.remove::<OnUpgrade>()
+}
+
+/// Lets a connection become what the API agreed to.
+fn upgraded(
+    door: &Arc<Door>,
+    mut head: response::Parts,
+    client: OnUpgrade,
+    cleared: Cleared,
+) -> Result<Response<AnyBody>, Refusal> {
+    let Some(server) = head.extensions.remove::<OnUpgrade>() else {
+        return Err(Code::UpstreamUnreadable.into());
+    };
+    door.notes.release();
+    tokio::spawn(tunnel::carry(client, server, door.clone()));
+    Ok(released(head, body::none(), cleared))
+}
+
 /// Asks the dialect what the request is. An API without entities is not looked at.
-fn classify(api: &Served, head: &request::Parts, target: &str) -> Result<Operation, Refusal> {
+fn classify(
+    api: &Served,
+    head: &request::Parts,
+    target: &str,
+    upgrades: Upgrades,
+) -> Result<Operation, Refusal> {
     if api.is_open {
         return Ok(Operation::unexamined());
     }
-    head::admit_protected(&head.method, &head.headers)?;
+    head::admit_protected(&head.headers, upgrades)?;
     api.dialect.classify(Head { method: &head.method, target, headers: &head.headers })
 }
 
@@ -228,6 +289,9 @@ fn upstream_request(
     if let Some(raw) = raw {
         head.extensions.insert(raw);
     }
+    if head.version == Version::HTTP_2 {
+        head::join_cookies(&mut head.headers);
+    }
     head.version = Version::HTTP_11;
     head::remove_hop_by_hop(&mut head.headers);
     // The body was read already, or is read as it is sent: nobody waits for a 100 upstream.
@@ -263,12 +327,15 @@ async fn release(
     mut head: response::Parts,
     opened: Opened,
 ) -> Result<Response<AnyBody>, Refusal> {
-    head::remove_hop_by_hop(&mut head.headers);
     head.version = Version::HTTP_11;
     match opened {
         Opened::Nothing => {
-            // The length that a body would have had is not the length of what was opened.
+            // The length that a body would have had is not the length of what was opened, and
+            // nobody else may keep what this is about.
             head.headers.remove(header::CONTENT_LENGTH);
+            if head.headers.contains_key(header::CACHE_CONTROL) {
+                head::keep_private(&mut head.headers);
+            }
             let cleared = record.conclude(sidecar, &tally).await?;
             Ok(released(head, body::none(), cleared))
         }
@@ -310,14 +377,19 @@ async fn follow(
     mut long: Long,
     feed: Feed,
 ) {
+    let idle = sidecar.limits.body_idle;
     let outcome = async {
         loop {
             let window = std::mem::take(&mut long.held);
-            if !window.is_empty() && !feed.send(window.into()).await {
-                // The client has gone; dropping the answer cancels it upstream.
+            // The client has gone, or takes nothing; dropping the answer cancels it upstream.
+            if !window.is_empty() && !feed.send(window.into(), idle).await {
                 return Ok(None);
             }
-            if !long.advance().await? {
+            let advanced = tokio::select! {
+                () = feed.closed() => return Ok(None),
+                advanced = long.advance() => advanced?,
+            };
+            if !advanced {
                 return long.finish().map(Some);
             }
         }
@@ -327,7 +399,7 @@ async fn follow(
         Ok(Some((rest, opened))) => {
             tally.add(&opened);
             if record.close(&sidecar, &tally, None).await
-                && (rest.is_empty() || feed.send(rest.into()).await)
+                && (rest.is_empty() || feed.send(rest.into(), idle).await)
             {
                 feed.end().await;
             }

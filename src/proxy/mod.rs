@@ -9,6 +9,8 @@ pub mod answers;
 pub mod body;
 pub mod codec;
 pub mod coding;
+pub mod digests;
+pub mod events;
 pub mod exchange;
 pub mod head;
 pub mod heads;
@@ -23,7 +25,9 @@ pub mod sealing;
 pub mod stream;
 pub mod strict;
 pub mod tls;
+pub mod tunnel;
 pub mod upstream;
+pub mod view;
 pub mod watch;
 
 use std::{sync::Arc, time::Duration};

@@ -10,8 +10,10 @@ use tokio::time::timeout;
 
 use super::{
     codec::Coding,
-    coding::{self, Coded, Encoding, Whose},
+    coding::{self, Coded, Encoding, Pass, Whose},
+    events::Events,
     head::{self, Media},
+    view::View,
 };
 use crate::{
     base::{
@@ -20,7 +22,7 @@ use crate::{
     },
     keys::Snapshot,
     policy::{Plan, plan::AnswerPlan},
-    seal::{Finished, Form, Tally, Transform, Unsealed, Written, echo},
+    seal::{Form, Tally, Transform, Unsealed, Written, echo},
 };
 
 /// What an answer may hold before its head goes out.
@@ -40,7 +42,7 @@ pub enum Opened {
 
 /// An answer that is opened while it leaves.
 pub struct Long {
-    transform: Transform<Unsealed>,
+    flow: Flow,
     coded: Coded,
     incoming: Incoming,
     idle: Duration,
@@ -48,10 +50,34 @@ pub struct Long {
     pub held: Vec<u8>,
 }
 
+/// What is done to the body of an answer that succeeded.
+enum Flow {
+    Body(Box<Transform<Unsealed>>),
+    Events(Box<Events>),
+}
+
+impl Pass for Flow {
+    type End = Tally;
+
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        match self {
+            Self::Body(transform) => transform.push(bytes, out),
+            Self::Events(events) => events.push(bytes, out),
+        }
+    }
+
+    fn finish(self, out: &mut Vec<u8>) -> Result<Tally, Refusal> {
+        match self {
+            Self::Body(transform) => transform.finish(out).map(|finished| finished.tally),
+            Self::Events(events) => events.finish(out),
+        }
+    }
+}
+
 /// What the head and the body of an answer are opened with.
 pub struct Opening<'a> {
     /// The decision.
-    pub plan: &'a Plan,
+    pub plan: &'a Arc<Plan>,
     /// The keys.
     pub keys: &'a Arc<Snapshot>,
     /// What this exchange wrote.
@@ -86,6 +112,19 @@ impl Opening<'_> {
         if !head.status.is_success() {
             return self.echo(media, coding()?, incoming).await;
         }
+        if head::is_events(&head.headers) {
+            let coded = Coded::new(coding()?, Whose::Answer, u64::MAX)?.prompt();
+            let events = Events::new(self.plan.clone(), self.keys.clone());
+            let (flow, idle) = (Flow::Events(Box::new(events)), self.idle);
+            // Nobody knows when the next one comes, so the head does not wait for it.
+            return Ok(Opened::Long(Box::new(Long {
+                flow,
+                coded,
+                incoming,
+                idle,
+                held: Vec::new(),
+            })));
+        }
         let form = match media {
             Media::Json | Media::OtherJson => Form::Json,
             // Some APIs say text/plain or nothing of their JSON; the policy knows better.
@@ -101,10 +140,17 @@ impl Opening<'_> {
         };
         let transform = Transform::opening(self.plan, self.keys.clone(), form);
         let coded = Coded::new(coding()?, Whose::Answer, u64::MAX)?;
-        let mut long = Long { transform, coded, incoming, idle: self.idle, held: Vec::new() };
+        let (flow, idle) = (Flow::Body(Box::new(transform)), self.idle);
+        let mut long = Long { flow, coded, incoming, idle, held: Vec::new() };
         while long.held.len() <= HELD {
             if !long.advance().await? {
                 let (held, tally) = long.finish()?;
+                if is_delimited_by_close(head)
+                    && media == Media::Json
+                    && is_cut(&held, &head.headers)
+                {
+                    return Err(Refusal::new(Code::UpstreamUnreadable).by("a cut answer"));
+                }
                 return Ok(Opened::Whole(held, tally));
             }
         }
@@ -137,11 +183,12 @@ impl Opening<'_> {
         Ok(Opened::Whole(opened, Tally::default()))
     }
 
-    /// Header values: the same.
+    /// Header values: the same; and entity tags are those of the caller's view.
     pub fn headers(&self, headers: &mut HeaderMap) {
         if matches!(self.plan.answer, AnswerPlan::Pass) {
             return;
         }
+        View::of(&self.plan.rights).mark(headers);
         for value in headers.values_mut() {
             if memchr::memmem::find(value.as_bytes(), b"ls1").is_some() {
                 let rights = &self.plan.rights;
@@ -161,7 +208,7 @@ impl Long {
     pub async fn advance(&mut self) -> Result<bool, Refusal> {
         match next(&mut self.incoming, self.idle).await? {
             Some(data) => {
-                self.coded.push(&data, &mut self.transform, &mut self.held)?;
+                self.coded.push(&data, &mut self.flow, &mut self.held)?;
                 Ok(true)
             }
             None => Ok(false),
@@ -170,9 +217,25 @@ impl Long {
 
     /// The last windows, and what was done.
     pub fn finish(mut self) -> Result<(Vec<u8>, Tally), Refusal> {
-        let Finished { tally, .. } = self.coded.finish(self.transform, &mut self.held)?;
+        let tally = self.coded.finish(self.flow, &mut self.held)?;
         Ok((self.held, tally))
     }
+}
+
+/// Whether nothing but the end of the connection ends the body: then a cut looks like an end.
+fn is_delimited_by_close(head: &response::Parts) -> bool {
+    let says = |name| head.headers.contains_key(name);
+    head.version < http::Version::HTTP_2
+        && !says(http::header::CONTENT_LENGTH)
+        && !says(http::header::TRANSFER_ENCODING)
+}
+
+/// Whether JSON stops before its end. What is coded would not have come out of its coding.
+fn is_cut(body: &[u8], headers: &HeaderMap) -> bool {
+    let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+    coding::encoding(headers) == Encoding::Plain
+        && !body.is_empty()
+        && parsed.is_err_and(|error| error.is_eof())
 }
 
 async fn next(incoming: &mut Incoming, idle: Duration) -> Result<Option<Bytes>, Refusal> {

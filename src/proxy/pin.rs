@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
-use super::{accept::Gate, body::AnyBody, own::Own};
+use super::{accept::Gate, body::AnyBody, head, own::Own};
 use crate::base::{ident::ApiName, refusal::Refusal};
 
 /// The upstream connections that belong to one client connection.
@@ -27,6 +27,11 @@ impl Pins {
         request: Request<AnyBody>,
         again: Option<Request<AnyBody>>,
     ) -> Result<Response<Incoming>, Refusal> {
+        if head::asks_upgrade(request.headers()) {
+            // What becomes of such a connection, no other request can use.
+            let mut own = gate.upstream.dial().open(gate.upstream.raw_line(&request)).await?;
+            return own.send(request, gate.upstream.answer_within()).await;
+        }
         let Some(kept) = self.take(gate, is_bound(request.headers(), header::AUTHORIZATION)) else {
             let response = gate.upstream.forward(request, again).await?;
             if is_bound(response.headers(), header::WWW_AUTHENTICATE) {

@@ -12,6 +12,7 @@ use super::{
     Limits,
     body::{self, AnyBody, Spool},
     coding::{self, Coded, Encoding, Whose},
+    digests::Claims,
     head::{self, Media},
 };
 use crate::{
@@ -27,6 +28,8 @@ pub struct SealedBody {
     pub body: AnyBody,
     /// Their number, if it is another than what the head says.
     pub length: Option<u64>,
+    /// What the head is to say of the bytes.
+    pub digests: Claims,
     /// What was done, and the proof that it was.
     pub finished: Finished<Sealed>,
 }
@@ -58,14 +61,20 @@ pub async fn seal(
         },
     };
     if let Some(proof) = Sealed::nothing(plan) {
-        let (tally, written) = Default::default();
+        let (tally, written, digests) = Default::default();
         let finished = Finished { tally, written, proof };
-        return Ok(SealedBody { body: body::through(incoming, None), length: None, finished });
+        return Ok(SealedBody {
+            body: body::through(incoming, None),
+            length: None,
+            digests,
+            finished,
+        });
     }
     let mut transform = Transform::sealing(plan, keys.clone(), form);
+    let mut digests = Claims::read(headers);
     if incoming.is_end_stream() {
         let finished = transform.finish(&mut Vec::new())?;
-        return Ok(SealedBody { body: body::none(), length: None, finished });
+        return Ok(SealedBody { body: body::none(), length: None, digests, finished });
     }
     let coded = match encoding {
         Encoding::One(coding) => Some(coding),
@@ -90,12 +99,18 @@ pub async fn seal(
         if came > limits.body_bytes {
             return Err(Code::BodyTooLarge.into());
         }
+        digests.came(&data);
+        let had = spool.buffer().len();
         coded.push(&data, &mut transform, spool.buffer())?;
+        digests.goes(spool.unsettled(had));
         spool.settle().await.map_err(unspooled)?;
     }
+    let had = spool.buffer().len();
     let finished = coded.finish(transform, spool.buffer())?;
+    digests.goes(spool.unsettled(had));
+    digests.verify()?;
     let (body, length) = spool.into_body().await.map_err(unspooled)?;
-    Ok(SealedBody { body, length: Some(length), finished })
+    Ok(SealedBody { body, length: Some(length), digests, finished })
 }
 
 fn unspooled(error: std::io::Error) -> Refusal {
