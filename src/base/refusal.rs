@@ -127,7 +127,7 @@ codes! {
     /// The upstream cannot be reached.
     UpstreamUnreachable = "LS502", 502, "the database API cannot be reached", "check upstream: in the configuration, and the API itself";
     /// The upstream's answer cannot be read.
-    UpstreamUnreadable = "LS503", 502, "the answer of the database API cannot be read", "check that the API answers what the dialect expects, without Content-Encoding";
+    UpstreamUnreadable = "LS503", 502, "the answer of the database API cannot be read", "check that the API answers what the dialect expects, in a coding that was asked for";
     /// The upstream did not answer in time.
     UpstreamTimeout = "LS504", 504, "the database API did not answer in time", "try again, or check the API";
     /// The caller did not send the body in time.

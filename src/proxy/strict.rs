@@ -91,7 +91,7 @@ pub fn request_line(line: &[u8]) -> Result<RequestLine<'_>, Fault> {
 /// Checks the fields of a request, given as lines without their ends, and says how its body is
 /// framed.
 pub fn fields<'a>(lines: impl Iterator<Item = &'a [u8]>, is_1_1: bool) -> Result<Framing, Fault> {
-    let (mut length, mut chunked) = (None, false);
+    let (mut length, mut chunked, mut has_host) = (None, false, false);
     for (count, line) in lines.enumerate() {
         if count == MOST_FIELDS {
             return Err(Fault::TOO_LARGE);
@@ -108,6 +108,8 @@ pub fn fields<'a>(lines: impl Iterator<Item = &'a [u8]>, is_1_1: bool) -> Result
                 return Err(Fault::framing("Transfer-Encoding"));
             }
             chunked = true;
+        } else if name.eq_ignore_ascii_case(b"host") && std::mem::replace(&mut has_host, true) {
+            return Err(Fault::framing("Host"));
         }
     }
     match (length, chunked) {
