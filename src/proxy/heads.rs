@@ -150,6 +150,11 @@ impl Follower {
         self.stage == Stage::Stopped
     }
 
+    /// Whether that is because a body broke.
+    pub fn has_broken(&self) -> bool {
+        self.has_stopped() && self.notes.shared().broken.is_some()
+    }
+
     /// Whether the client may still be sending what nobody reads.
     pub fn is_midway(&self) -> bool {
         !matches!(self.stage, Stage::Head | Stage::Raw)
@@ -226,6 +231,9 @@ impl Follower {
             .and_then(|line| Ok((line, strict::fields(fields, line.is_1_1)?)))
         {
             Err(fault) => return self.refuse(fault),
+            Ok((line, _)) if strict::is_too_long(line.target) => {
+                return self.refuse(Fault::TOO_LONG);
+            }
             Ok((line, framing)) => (line.target, line.method.len(), framing),
         };
         let note = match strict::nameable(target) {
@@ -263,18 +271,19 @@ impl Follower {
         let first = self.held.get(..end).unwrap_or_default();
         let first = first.strip_suffix(b"\r").unwrap_or(first);
         let (method, target) = match strict::request_line(first) {
-            Ok(line) => {
+            Ok(line) if !strict::is_too_long(line.target) => {
                 let named = strict::nameable(line.target);
                 (line.method.to_owned(), named.unwrap_or_else(|| line.target.to_owned()))
             }
             // Which API it was for is the best that can be known of it.
-            Err(_) => {
+            Ok(_) | Err(_) => {
                 let mut words = first.split(|&b| b == b' ');
                 let method = if words.next() == Some(b"HEAD") { "HEAD" } else { "GET" };
                 let target = words.next().and_then(|word| std::str::from_utf8(word).ok());
                 let path = target.and_then(|target| target.split(['?', '#']).next());
                 let plain = |c: char| c.is_ascii_alphanumeric() || "/-._~%".contains(c);
-                let path = path.filter(|p| p.starts_with('/') && p.chars().all(plain));
+                let path = path.filter(|path| path.starts_with('/') && path.chars().all(plain));
+                let path = path.filter(|path| !strict::is_too_long(path));
                 (method.to_owned(), path.unwrap_or("/").to_owned())
             }
         };

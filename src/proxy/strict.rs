@@ -23,6 +23,8 @@ impl From<Fault> for Refusal {
 impl Fault {
     /// A head with more bytes or fields than are taken.
     pub const TOO_LARGE: Self = Self { code: Code::HeadTooLarge, about: "head" };
+    /// A target longer than can be named.
+    pub const TOO_LONG: Self = Self { code: Code::TargetTooLong, about: "target" };
 
     const fn framing(about: &'static str) -> Self {
         Self { code: Code::AmbiguousFraming, about }
@@ -41,6 +43,9 @@ pub enum Framing {
     /// By its length; 0 if there is no body.
     Length(u64),
 }
+
+/// The longest target that the HTTP library takes.
+const LONGEST_TARGET: usize = u16::MAX as usize - 1;
 
 /// The most fields of a head.
 pub const MOST_FIELDS: usize = 100;
@@ -213,6 +218,13 @@ pub fn line(line_and_lf: &[u8]) -> Result<&[u8], Fault> {
 
 fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether the HTTP library can take a target of this length, however it is spelled.
+pub fn is_too_long(target: &str) -> bool {
+    // The other spelling is at most three times as long.
+    let is_long = || nameable(target).map_or(target.len(), |named| named.len()) > LONGEST_TARGET;
+    target.len() > LONGEST_TARGET / 3 && is_long()
 }
 
 /// The target in a spelling that the HTTP library can name: what it cannot is percent-encoded.

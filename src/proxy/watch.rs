@@ -112,6 +112,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
                 return Poll::Ready(Ok(()));
             }
             if this.follower.has_stopped() {
+                if this.follower.has_broken() {
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
                 // Neither an end nor anything else: the answer that is due closes the connection.
                 return Poll::Pending;
             }
@@ -144,9 +147,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
             if part.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            if this.follower.push(part.filled()).is_err() {
-                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-            }
+            // What came before a fault goes on first, or nobody would know what to refuse.
+            let _ = this.follower.push(part.filled());
         }
     }
 }

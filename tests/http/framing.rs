@@ -183,6 +183,14 @@ fn a_head_that_is_too_long_or_has_too_many_fields_is_refused_as_such() {
 }
 
 #[test]
+fn a_target_that_is_too_long_in_its_other_spelling_is_refused_as_such() {
+    let request = Request::get(&format!("/patients?ward=eq.{}", "\"".repeat(25_000)));
+    let got = raw(Front::shared().labseal.address(), &request.bytes(), LONG);
+    let got = String::from_utf8_lossy(&got);
+    assert!(got.starts_with("HTTP/1.1 414 ") && got.contains("LS404"), "{got}");
+}
+
+#[test]
 fn requests_one_after_the_other_on_a_connection_are_answered_in_order() {
     let front = Front::with(policy::EMPTY, |request| {
         crate::kit::fake::json(request.start.split(' ').nth(1).unwrap_or_default())
