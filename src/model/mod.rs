@@ -13,7 +13,7 @@ pub use operation::{
     Target, Test, Use, UseKind, Verb,
 };
 pub use shape::Node;
-pub use surface::{EntityDecl, RouteDecl, Surface};
+pub use surface::{EntityDecl, FunctionDecl, RouteDecl, Surface};
 
 use std::fmt;
 

@@ -150,6 +150,9 @@ pub enum UseKind {
     Conflict,
     /// Tests it.
     Filter(Filter),
+    /// Decides which of two records is the same, if it is part of the key: the request does not say
+    /// what the key is.
+    Key,
     /// Orders by it. Terms are in the order of their weight.
     Order {
         /// Which way.
@@ -159,6 +162,8 @@ pub enum UseKind {
     },
     /// Casts, aggregates or reaches into it; the word says which.
     Transform(&'static str),
+    /// Spells every point in time in a zone that the request names, whatever its column.
+    Zone,
 }
 
 /// Whether a use decides for every record of the answer.

@@ -7,16 +7,19 @@
 use crate::{
     auth::Caller,
     base::{
-        class::Mode,
+        class::{Mode, ValueType},
         ident::EntityName,
         near,
         refusal::{Code, Refusal},
     },
-    model::{BodyForm, FieldRef, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{
+        BodyForm, FieldRef, Filter, FunctionDecl, Node, Operation, Target, Test, Use, UseKind, Verb,
+    },
 };
 
 use super::{
     apis::{ApiPolicy, Field, bare_name},
+    functions::Argument,
     grants::Granted,
     plan::{
         AnswerPlan, ClassRights, FilterRule, Guard, Made, OpenRule, Plan, RequestPlan, Right,
@@ -53,7 +56,7 @@ impl ApiPolicy {
         let standing = self.address(operation)?;
         let mut filters = Vec::with_capacity(operation.uses.len());
         for one in &operation.uses {
-            filters.push(self.judge_use(one, standing, granted)?);
+            filters.push(self.judge_use(one, operation.verb, standing, granted)?);
         }
         let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
         let request = match (&operation.body, operation.verb) {
@@ -85,6 +88,7 @@ impl ApiPolicy {
                     Standing::Unknown
                 }
             }
+            Target::Function(name) if self.function(name).is_some() => Standing::Declared,
             Target::Function(name) if self.exceptions.functions.contains(name) => {
                 Standing::ExceptedFunction
             }
@@ -100,14 +104,24 @@ impl ApiPolicy {
     fn declares(&self, name: &EntityName) -> bool {
         self.surface.entities.iter().any(|entity| entity.name == *name)
             || self.surface.routes.iter().any(|route| route.pattern == *name)
+            || self.surface.functions.iter().any(|f| FunctionDecl::arguments_of(&f.name) == *name)
     }
 
     fn judge_use(
         &self,
         one: &Use,
+        verb: Verb,
         standing: Standing,
         granted: &Granted,
     ) -> Result<Option<FilterRule>, Refusal> {
+        if matches!(one.kind, UseKind::Zone) {
+            // Also where no field is declared: what is found there is opened by its class.
+            let is_timed = |field: &Field| field.class.params.ty == ValueType::TimestampTz;
+            return match self.fields.values().any(is_timed) {
+                true => Err(Refusal::new(Code::UnsupportedHeader).by("Prefer: timezone")),
+                false => Ok(None),
+            };
+        }
         let Some(entity) = one.entity.as_ref().filter(|entity| self.declares(entity)) else {
             return self
                 .judge_undeclared(one, standing == Standing::ExceptedFunction)
@@ -127,13 +141,17 @@ impl ApiPolicy {
         let line = granted.line(&class.params.id);
         let refused = |code, word| Refusal::new(code).on(&field_ref).by(word);
         let unsupported = |code, word| Err(refused(code, word).at_line(class.line));
-        let granted = rights(field, granted);
-        let may_filter = |word| match granted.is_some_and(|rights| rights.may_filter) {
+        let rule = || {
+            let (class, field, line) = (class.clone(), field_ref.clone(), field.line);
+            Some(FilterRule { class, field, line })
+        };
+        let held = rights(field, granted);
+        let may_filter = |word| match held.is_some_and(|rights| rights.may_filter) {
             true => Ok(()),
             false => Err(refused(Code::FilterNotGranted, word).at_line(line)),
         };
         match &one.kind {
-            UseKind::Column => match granted.is_some_and(|rights| rights.may_write) {
+            UseKind::Column => match may_store(field, granted) {
                 true => Ok(None),
                 false => Err(refused(Code::WriteNotGranted, "columns").at_line(line)),
             },
@@ -143,24 +161,53 @@ impl ApiPolicy {
                     unsupported(Code::UnsupportedConflict, "on_conflict")
                 }
             },
+            UseKind::Key => {
+                let key = self.keys.get(entity);
+                match class.params.mode {
+                    _ if key.is_some_and(|key| !key.contains(&one.column)) => Ok(None),
+                    Mode::Deterministic => may_filter("resolution").map(|()| None),
+                    Mode::Random | Mode::Searchable => {
+                        unsupported(Code::UnsupportedConflict, "resolution")
+                    }
+                }
+            }
+            // A function gets one of the many texts that a value may be stored as.
+            UseKind::Filter(filter) if field.argument.is_some() => match filter.test {
+                Test::Equal(_) if class.params.mode == Mode::Deterministic => {
+                    match may_store(field, granted) {
+                        true => Ok(rule()),
+                        false => {
+                            Err(refused(Code::FilterNotGranted, filter.operator).at_line(line))
+                        }
+                    }
+                }
+                Test::Bound { .. }
+                | Test::Equal(_)
+                | Test::In(_)
+                | Test::IsNull
+                | Test::Other
+                | Test::Pattern { .. } => unsupported(Code::UnsupportedOperator, filter.operator),
+            },
+            // The server asks for the whole key by equality, and a range is not that.
+            UseKind::Filter(Filter { test: Test::Equal(_), operator })
+                if verb == Verb::Replace && class.params.mode == Mode::Searchable =>
+            {
+                unsupported(Code::UnsupportedConflict, operator)
+            }
             // Null is never sealed, so whoever can ask the API at all sees where it stands.
             UseKind::Filter(Filter { test: Test::IsNull, .. }) => Ok(None),
             UseKind::Filter(filter) if class.answers(filter) => {
-                may_filter(filter.operator)?;
-                let line = field.line;
-                Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
+                may_filter(filter.operator).map(|()| rule())
             }
             UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
-            UseKind::Order { .. } => match (class.sort, granted.map(|rights| rights.read)) {
+            UseKind::Order { .. } => match (class.sort, held.map(|rights| rights.read)) {
                 (Sort::Refused, _) => unsupported(Code::UnsupportedOrder, "order"),
                 // An order tells of every value how it compares to its neighbours.
-                (Sort::Here { .. }, Some(Right::Clear)) => {
-                    let line = field.line;
-                    Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
-                }
+                (Sort::Here { .. }, Some(Right::Clear)) => Ok(rule()),
                 (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
             },
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
+            UseKind::Zone => Ok(None),
         }
     }
 
@@ -184,8 +231,10 @@ impl ApiPolicy {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(filter) => filter.operator,
+            UseKind::Key => "resolution",
             UseKind::Order { .. } => "order",
             UseKind::Transform(word) => word,
+            UseKind::Zone => "timezone",
         };
         Err(Refusal::new(Code::UndeclaredFilter).by(word))
     }
@@ -218,7 +267,7 @@ impl ApiPolicy {
             Right::Masked | Right::Null | Right::Omit => Guard::Unseen,
             Right::Sealed => Guard::PutBack,
         };
-        let write = if rights.is_some_and(|rights| rights.may_write) {
+        let write = if may_store(field, granted) {
             Write::Allowed
         } else {
             Write::Denied { line: granted.line(&field.class.params.id) }
@@ -241,6 +290,16 @@ fn is_written_whole(operation: &Operation, field: &FieldRef) -> bool {
             .uses
             .iter()
             .any(|one| matches!(one.kind, UseKind::Column) && one.column == field.field)
+}
+
+/// Whether the caller may have the value stored; for an argument of a function, whether the caller
+/// may have done with it what the function does.
+fn may_store(field: &Field, granted: &Granted) -> bool {
+    rights(field, granted).is_some_and(|rights| match field.argument {
+        None | Some(Argument::Stored) => rights.may_write,
+        Some(Argument::Either) => rights.may_write && rights.may_filter,
+        Some(Argument::Tested) => rights.may_filter,
+    })
 }
 
 fn rights<'a>(field: &Field, granted: &'a Granted) -> Option<&'a ClassRights> {

@@ -99,10 +99,10 @@ impl Refine {
         rule: &FilterRule,
         one: &Use,
         condition: Condition,
-        reason: &'static str,
     ) -> Result<(), Refusal> {
         let refused = |code| Refusal::new(code).on(&rule.field).at_line(rule.line);
         if one.place != Placement::Required || !is_own(op, rule) {
+            let reason = "it lies between two rungs of match:, and stands within other tests";
             return Err(refused(Code::UnsupportedOperator).reason(reason));
         }
         let key = whole_list_key(op, &rule.field).map_err(|r| r.at_line(rule.line))?;
@@ -193,7 +193,7 @@ fn is_own(op: &Operation, rule: &FilterRule) -> bool {
 /// The key of a field in each record of a whole list.
 fn whole_list_key<'a>(op: &'a Operation, field: &FieldRef) -> Result<&'a str, Refusal> {
     if let Page::Part(word) = op.page {
-        return Err(Refusal::new(Code::NotWhole).on(field).by(word));
+        return Err(Refusal::new(Code::NotWhole).on(field).reason(word));
     }
     let key = op.own_keys.get(&field.field).map(String::as_str);
     key.ok_or_else(|| Refusal::new(Code::NotSelected).on(field))

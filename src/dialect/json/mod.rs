@@ -51,6 +51,10 @@ pub fn build(surface: &Surface) -> Result<Box<dyn Dialect>, Vec<SurfaceError>> {
             problem: "this dialect has no entities; declare it under routes:".to_owned(),
         })
         .collect();
+    errors.extend(surface.functions.iter().map(|function| SurfaceError {
+        at: function.name.to_string(),
+        problem: "this dialect has no functions; declare its route under routes:".to_owned(),
+    }));
     let mut routes = Vec::new();
     for declared in &surface.routes {
         if routes.iter().any(|known: &Route| known.name == declared.pattern) {

@@ -79,7 +79,7 @@ pub(super) fn alone(text: &str) -> Option<Expr> {
 /// Whether the server would take a value for a test, though it may not be a valid one.
 pub(super) fn looks_like_test(text: &str) -> bool {
     let word = text.split(['.', '(']).next().unwrap_or_default();
-    word == "not" || operators::named(word).is_some()
+    text.contains('.') && (word == "not" || operators::named(word).is_some())
 }
 
 /// A whole parameter value as the members of a logic tree: `(a.eq.1,not.or(…))`.

@@ -9,6 +9,7 @@
 
 mod accept;
 mod array;
+mod call;
 mod classify;
 mod cursor;
 mod declared;
@@ -79,7 +80,9 @@ impl Dialect for PostgRest {
                 continue;
             }
             let found = rewrite::edits(head.target, site, replacement)?;
-            if let classify::Site::Parameter { whole, .. } = site {
+            if let classify::Site::Argument { whole, .. }
+            | classify::Site::Parameter { whole, .. } = site
+            {
                 echoes.extend(echo_of(head.target, whole.clone(), &found)?);
             }
             edits.extend(found);

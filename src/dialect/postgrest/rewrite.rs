@@ -36,6 +36,7 @@ pub(super) fn edits(
 ) -> Result<Vec<Edit>, Refusal> {
     let test = match site {
         Site::Fixed | Site::Term { .. } => return Err(Code::Internal.into()),
+        Site::Argument { value, .. } => return argument(value, replacement),
         Site::Parameter { test, .. } | Site::Tree { test, .. } => test,
     };
     match replacement {
@@ -63,7 +64,9 @@ pub(super) fn edits(
                 Site::Tree { whole, .. } => {
                     (whole.clone(), tree(column, &ranges, test.is_negative()))
                 }
-                Site::Fixed | Site::Term { .. } => return Err(Code::Internal.into()),
+                Site::Argument { .. } | Site::Fixed | Site::Term { .. } => {
+                    return Err(Code::Internal.into());
+                }
             }])
         }
     }
@@ -140,8 +143,27 @@ fn distinct(target: &str, site: &Site, test: &TestSite, inner: &str) -> Result<V
             (whole.clone(), format!("{}{word}={members}", spelled(target, embed)?))
         }
         Site::Tree { whole, .. } => (whole.clone(), format!("{word}{members}")),
-        Site::Fixed | Site::Term { .. } => return Err(Code::Internal.into()),
+        Site::Argument { .. } | Site::Fixed | Site::Term { .. } => {
+            return Err(Code::Internal.into());
+        }
     }])
+}
+
+/// An argument is one value, so one text must stand for it.
+fn argument(value: &Range<usize>, replacement: &Replacement) -> Result<Vec<Edit>, Refusal> {
+    match replacement {
+        Replacement::Exact(texts) => match texts.as_slice() {
+            [texts] => match texts.as_slice() {
+                [text] => {
+                    is_safe(text)?;
+                    Ok(vec![(value.clone(), text.clone())])
+                }
+                _ => Err(Refusal::new(Code::UnsupportedOperator).by("argument")),
+            },
+            _ => Err(Code::Internal.into()),
+        },
+        Replacement::Ranges(_) | Replacement::Removed => Err(Code::Internal.into()),
+    }
 }
 
 /// There is one replacement with at least one text for each literal.
