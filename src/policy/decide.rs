@@ -188,14 +188,14 @@ impl ApiPolicy {
                 | Test::Other
                 | Test::Pattern { .. } => unsupported(Code::UnsupportedOperator, filter.operator),
             },
-            // The server asks for the whole key by equality, and a range is not that.
-            UseKind::Filter(Filter { test: Test::Equal(_), operator })
-                if verb == Verb::Replace && class.params.mode == Mode::Searchable =>
-            {
-                unsupported(Code::UnsupportedConflict, operator)
-            }
             // Null is never sealed, so whoever can ask the API at all sees where it stands.
             UseKind::Filter(Filter { test: Test::IsNull, .. }) => Ok(None),
+            // The server asks for the whole key by equality, and a range is not that.
+            UseKind::Filter(filter)
+                if verb == Verb::Replace && class.params.mode == Mode::Searchable =>
+            {
+                unsupported(Code::UnsupportedConflict, filter.operator)
+            }
             UseKind::Filter(filter) if class.answers(filter) => {
                 may_filter(filter.operator).map(|()| rule())
             }
