@@ -213,17 +213,21 @@ impl Readdress<'_> {
         let class = &rule.class;
         let wrong = |_| refused(rule, Code::WrongType);
         let own = Span::of(class, bound, literal.expose()).map_err(wrong)?;
-        let found = match share {
-            Some(Share::All(span)) => span.lookup(class),
-            Some(Share::Nothing) => Lookup::All,
-            None => own.lookup(class),
+        let span = match share {
+            Some(Share::All(span) | Share::Nothing(span)) => span,
+            None => own,
         };
-        // Also where another bound asks for both: each is tested again that is not whole.
+        let found = span.lookup(class);
         let literal = value::sought(class.params.ty, literal.expose()).map_err(wrong)?;
         let condition = Condition::Bound { bound, literal };
-        match own == own.widened(class) {
-            true => self.refine.again(op, rule, one, condition)?,
-            false => self.refine.approximate(op, rule, one, condition)?,
+        // Where bounds are asked as one, each of them is tested again.
+        match found {
+            Lookup::All | Lookup::Any(_) => self.refine.again(op, rule, one, condition)?,
+            Lookup::Nearly(_) => self.refine.approximate(op, rule, one, condition)?,
+            Lookup::Nothing(_) => {}
+        }
+        if let (Some(Share::Nothing(_)), false) = (share, matches!(found, Lookup::Nothing(_))) {
+            return self.ranges(rule, &Lookup::All);
         }
         self.ranges(rule, &found)
     }

@@ -8,6 +8,7 @@ use std::str;
 use super::Lookup;
 use crate::{
     base::class::{Rung, ValueType},
+    crypto::Typed,
     model::{Bound, Operation, Placement, Test, Use, UseKind},
     policy::{
         Plan,
@@ -28,8 +29,8 @@ pub(in crate::seal) struct Span {
 pub(in crate::seal) enum Share {
     /// What all of them let through.
     All(Span),
-    /// Nothing: the first of them asks for it.
-    Nothing,
+    /// Nothing: the first of them asks for this.
+    Nothing(Span),
 }
 
 impl Span {
@@ -66,13 +67,45 @@ impl Span {
         if self.from <= first && self.to >= end {
             return Lookup::All;
         }
-        let Self { from: mut at, to } = self.widened(class);
+        let widened = self.widened(class);
+        if let Some(found) = widened.spelled(class) {
+            return if self == widened { Lookup::Any(found) } else { Lookup::Nearly(found) };
+        }
+        // Too many: those around it that are fewer.
+        let around = [Rung::Month, Rung::Year].into_iter().filter(|rung| has(*rung));
+        let found = around.filter_map(|rung| self.around(rung).spelled(class)).next();
+        found.map_or(
+            Lookup::Nothing(
+                "the range takes more years, months and days than range: at_most allows",
+            ),
+            Lookup::Nearly,
+        )
+    }
+
+    /// The least span of whole months or years around this one.
+    fn around(self, rung: Rung) -> Self {
+        let begin = |at: Moment| {
+            let (Day { year, month, .. }, _) = at.day();
+            Moment::of(year, if rung == Rung::Month { month } else { 1 }, 1).unwrap_or(at)
+        };
+        let to = begin(self.to);
+        let (Day { year, month, .. }, _) = to.day();
+        let next = match rung {
+            Rung::Month => after_month(year, month),
+            Rung::Eq | Rung::Ieq | Rung::Prefix(_) | Rung::Year => Moment::of_year(year + 1),
+        };
+        Self { from: begin(self.from), to: if to == self.to { to } else { next } }
+    }
+
+    /// A span of whole rungs as years where they are whole, then months, then days, if they are not
+    /// too many.
+    fn spelled(self, class: &Class) -> Option<Vec<(Rung, Typed)>> {
+        let has = |rung| class.params.rungs.contains(&rung);
+        let Self { from: mut at, to } = self;
         let mut found = Vec::new();
         while at < to {
             if found.len() == class.span.at_most {
-                return Lookup::Nothing(
-                    "the range takes more years, months and days than range: at_most allows",
-                );
+                return None;
             }
             let (Day { year, month, day }, _) = at.day();
             let (next_year, next_month) = (Moment::of_year(year + 1), after_month(year, month));
@@ -86,7 +119,7 @@ impl Span {
             found.push((rung, at.typed(class.params.ty)));
             at = next;
         }
-        if self == self.widened(class) { Lookup::Any(found) } else { Lookup::Nearly(found) }
+        Some(found)
     }
 }
 
@@ -132,17 +165,14 @@ pub(in crate::seal) fn shares(plan: &Plan, op: &Operation) -> Vec<Option<Share>>
         .collect();
     let mut shares = vec![None; spans.len()];
     for (place, one) in spans.iter().enumerate() {
-        let Some((entity, column, span)) = one else { continue };
+        let Some((entity, column, _)) = one else { continue };
         let is_same = |other: &&(_, _, Span)| (other.0, other.1) == (*entity, *column);
-        let earlier = spans.get(..place).unwrap_or_default().iter().flatten();
-        let share = if earlier.clone().any(|other| is_same(&other)) {
-            Share::Nothing
-        } else {
-            let later = spans.get(place + 1..).unwrap_or_default().iter().flatten();
-            Share::All(later.filter(is_same).fold(*span, |all, (.., other)| all.and(*other)))
-        };
+        let together = spans.iter().flatten().filter(is_same).map(|(.., span)| *span);
+        let Some(all) = together.reduce(Span::and) else { continue };
+        let mut earlier = spans.get(..place).unwrap_or_default().iter().flatten();
+        let is_later = earlier.any(|other| is_same(&other));
         if let Some(slot) = shares.get_mut(place) {
-            *slot = Some(share);
+            *slot = Some(if is_later { Share::Nothing(all) } else { Share::All(all) });
         }
     }
     shares
