@@ -317,6 +317,52 @@ fn patterns_of_a_prefix_find_the_same_and_all_others_are_refused() {
 }
 
 #[test]
+fn what_lies_between_rungs_is_found_where_the_whole_list_is_seen() {
+    let mut answers = 0;
+    let patterns = [
+        "like.smi*",
+        "like.Smi*",
+        "ilike.Smith*",
+        "ilike.smi_h",
+        "ilike.smi_*",
+        "ilike.s*h",
+        "like.a_b",
+        "ilike.åstr*",
+        "like.ÅS*",
+        "like.100%25",
+        r"like.100\%*",
+        "ilike.i\u{307}st*l",
+        "like.山田*",
+        "ilike.ß*",
+        "ilike.STRASS*",
+        "ilike.Ÿ*",
+    ];
+    for column in ["name", "nick", "login"] {
+        for pattern in patterns {
+            answers += usize::from(asked(&format!("id,{column}"), column, pattern).is_none());
+        }
+    }
+    for column in ["seen", "due", "born"] {
+        for other in ["gte.2020-01-01", "gt.2025-12-31T12:00:00Z"] {
+            for end in
+                ["lt.2026-01-15T12:00:00Z", "lte.2026-01-01", "lte.2026-07-01T00:00:00.000001Z"]
+            {
+                let target =
+                    format!("/people?select=id,{column}&order=id&{column}={other}&{column}={end}");
+                answers += usize::from(pair().same(&Request::get(&target)).is_none());
+            }
+        }
+    }
+    assert!(answers > 40, "{answers}");
+    for (test, page) in
+        [("name=ilike.smith*", "limit=5"), ("seen=gt.2026-01-15T12:00:00Z", "offset=1")]
+    {
+        let target = format!("/people?select=id,name,seen&order=id&{page}&{test}");
+        assert!(pair().same(&Request::get(&target)).is_some(), "{target}");
+    }
+}
+
+#[test]
 fn ranges_of_dates_find_the_same_or_are_refused() {
     let (mut answers, mut refusals) = (0, Vec::new());
     let mut ask = |column: &str, literal: &str| {
@@ -389,6 +435,22 @@ fn a_range_without_a_declared_end_is_refused_unless_both_ends_are_asked_for() {
     // In a tree, nobody can say that both must hold.
     let tree = "/people?select=id&or=(id.eq.1,and(due.gte.2020-01-01,due.lt.2027-01-01))";
     assert_eq!(pair().same(&Request::get(tree)), Some("LS104".into()));
+}
+
+#[test]
+fn a_write_never_reaches_more_than_its_test_says() {
+    for test in ["name=ilike.smit*", "seen=gt.2026-01-15T12:00:00Z", "name=like.smi*"] {
+        let target = format!("/people?select=id,name,seen&{test}");
+        for request in [
+            Request::delete(&target).returning(),
+            Request::patch(&target, r#"{"nick":"x"}"#).returning(),
+            Request::delete(&target),
+        ] {
+            let answer = pair().sealed(&request);
+            let code = answer.header("Labseal-Error").unwrap_or_default();
+            assert!(code.starts_with("LS1"), "{test}: {} {code}", answer.status);
+        }
+    }
 }
 
 #[test]

@@ -1,24 +1,21 @@
 //! Which rung of a class's ladder answers a test, and with which values.
 //!
 //! A test is answered by a rung if it holds for just those values that agree with one of a few given
-//! ones on that rung. What holds for some of them alone lies between rungs ([`Lookup::Nearly`]):
+//! ones on that rung. What holds for some of them alone lies between rungs ([`Lookup::Between`]):
 //! a coarser rung finds all of them and more, and what it finds must be tested again after opening.
-//! `spans` does the same for dates.
 //!
 //! # Why
 //! Patterns of a class whose equality ignores case ignore it too, as those of `citext` do; and where
 //! marks are ignored, patterns ignore them, as under a nondeterministic collation of PostgreSQL 18.
 //! (2026-11)
 
-pub(super) mod spans;
-
 use std::str;
 
-use super::value::WrongType;
+use super::value::{self, Day, Moment, WrongType};
 use crate::{
-    base::class::{ClassParams, Equality, Rung},
+    base::class::{ClassParams, Equality, Rung, ValueType},
     crypto::{Typed, normal},
-    model::Case,
+    model::{Bound, Case},
     policy::plan::Class,
 };
 
@@ -29,10 +26,21 @@ pub(super) enum Lookup {
     All,
     /// Those that agree with one of these on its rung. None of them: no value.
     Any(Vec<(Rung, Typed)>),
-    /// Some of those that agree with one of these on its rung, and no other.
-    Nearly(Vec<(Rung, Typed)>),
-    /// Nothing, for this reason.
-    Nothing(&'static str),
+    /// No rung alone.
+    Between(Between),
+}
+
+/// A test that lies between rungs.
+#[derive(Debug)]
+pub(super) struct Between {
+    /// Values that agree with one of these are all that can pass; `None`: any value can.
+    pub coarser: Option<Vec<(Rung, Typed)>>,
+    /// Why, for the refusal.
+    pub reason: &'static str,
+}
+
+fn between(coarser: Option<(Rung, Typed)>, reason: &'static str) -> Lookup {
+    Lookup::Between(Between { coarser: coarser.map(|one| vec![one]), reason })
 }
 
 /// What answers a pattern.
@@ -47,7 +55,7 @@ pub(super) fn pattern(class: &Class, text: &[u8], case: Case) -> Result<Lookup, 
     let is_folded = match params.equality {
         Equality::Ci | Equality::CiAi => true,
         Equality::Exact => case == Case::Folded,
-        Equality::PadSpace => return Ok(Lookup::Nothing("spaces at the end count in patterns")),
+        Equality::PadSpace => return Ok(between(None, "spaces at the end count in patterns")),
     };
     let whole = length_of_start(params, &start);
     let mut coarser = None;
@@ -74,10 +82,7 @@ pub(super) fn pattern(class: &Class, text: &[u8], case: Case) -> Result<Lookup, 
     if rest == Rest::Anything && start.value.is_empty() {
         return Ok(Lookup::All);
     }
-    Ok(match coarser {
-        Some(coarser) => Lookup::Nearly(vec![coarser]),
-        None => Lookup::Nothing("no rung of match: is as coarse as this pattern"),
-    })
+    Ok(between(coarser, "no rung of match: has the grain of this pattern"))
 }
 
 /// How many characters the beginning of a pattern has on the rung that prefixes are made of.
@@ -115,6 +120,94 @@ fn split(pattern: &str) -> Result<(zeroize::Zeroizing<String>, Rest), WrongType>
         }
     }
     Ok((start, Rest::Nothing))
+}
+
+/// The values on one side of a bound, as a span of moments: from, and up to but without.
+pub(super) fn side(
+    class: &Class,
+    bound: Bound,
+    text: &[u8],
+) -> Result<(Moment, Moment), WrongType> {
+    let ty = class.params.ty;
+    let text = str::from_utf8(text).map_err(|_| WrongType)?;
+    let at = Moment::parse(ty, value::trim(text)).ok_or(WrongType)?;
+    let (first, last) = (Moment::of_year(1), Moment::end());
+    Ok(match bound {
+        Bound::Above => (at.next(ty), last),
+        Bound::AtLeast => (at, last),
+        Bound::AtMost => (first, at.next(ty)),
+        Bound::Below => (first, at),
+    })
+}
+
+/// What answers a span of moments: years where they are whole, then months, then days. A span that
+/// takes parts of months, or too many texts, is found within whole months, or whole years.
+pub(super) fn span(class: &Class, (from, to): (Moment, Moment)) -> Lookup {
+    let years = &class.span.years;
+    let first = Moment::of_year(*years.start());
+    let end = Moment::of_year(*years.end() + 1);
+    if from <= first && to >= end {
+        return Lookup::All;
+    }
+    let (from, to) = (from.max(first), to.min(end));
+    let reason = match spell(class, from, to) {
+        Ok(values) => return Lookup::Any(values),
+        Err(reason) => reason,
+    };
+    let coarser = [Rung::Month, Rung::Year]
+        .into_iter()
+        .filter(|rung| class.params.rungs.contains(rung))
+        .find_map(|rung| spell(class, begin(from, rung), end_of(to, rung)).ok());
+    Lookup::Between(Between { coarser, reason })
+}
+
+/// Years, months and days that together are a span. Why not, if they cannot be.
+fn spell(class: &Class, from: Moment, to: Moment) -> Result<Vec<(Rung, Typed)>, &'static str> {
+    let params = &class.params;
+    let has = |rung| params.rungs.contains(&rung);
+    let mut at = from;
+    let mut found = Vec::new();
+    while at < to {
+        let (Day { year, month, day }, begins_day) = at.day();
+        let next_year = Moment::of_year(year + 1);
+        let next_month = Moment::of(year, month + 1, 1).unwrap_or(next_year);
+        let (rung, next) =
+            if begins_day && day == 1 && month == 1 && next_year <= to && has(Rung::Year) {
+                (Rung::Year, next_year)
+            } else if begins_day && day == 1 && next_month <= to && has(Rung::Month) {
+                (Rung::Month, next_month)
+            } else if params.ty == ValueType::Date && has(Rung::Eq) {
+                (Rung::Eq, at.next(params.ty))
+            } else {
+                return Err(
+                    "the range does not begin and end where a rung of match: does (in UTC)",
+                );
+            };
+        if found.len() == class.span.at_most {
+            return Err("the range takes more years, months and days than range: at_most allows");
+        }
+        found.push((rung, at.typed(params.ty)));
+        at = next;
+    }
+    Ok(found)
+}
+
+/// The beginning of the month or year that a moment is in.
+fn begin(at: Moment, rung: Rung) -> Moment {
+    let (Day { year, month, .. }, _) = at.day();
+    let month = if rung == Rung::Month { month } else { 1 };
+    Moment::of(year, month, 1).unwrap_or(at)
+}
+
+/// The end of the month or year that what is before a moment is in.
+fn end_of(at: Moment, rung: Rung) -> Moment {
+    let begin = begin(at, rung);
+    if begin == at {
+        return at;
+    }
+    let (Day { year, month, .. }, _) = begin.day();
+    let next_month = Moment::of(year, month + 1, 1).filter(|_| rung == Rung::Month);
+    next_month.unwrap_or_else(|| Moment::of_year(year + 1))
 }
 
 #[cfg(test)]

@@ -3,15 +3,12 @@
 
 use super::{
     compare::Pattern,
-    lookup::{
-        self, Lookup,
-        spans::{self, Share, Span},
-    },
+    lookup::{self, Between, Lookup},
     refine::{Condition, Refine},
     sealing::literal,
     strays,
     tally::{self, Tally},
-    value,
+    value::{self, WrongType},
     written::Written,
 };
 use crate::{
@@ -22,7 +19,7 @@ use crate::{
     },
     crypto::{Typed, envelope, normal, successor},
     keys::{Opened, Snapshot},
-    model::{Bound, Case, Operation, Replacement, Test, Use, UseKind},
+    model::{Bound, Filter, Operation, Placement, Replacement, Test, Use, UseKind},
     policy::{
         Plan,
         plan::{FilterRule, Right},
@@ -43,7 +40,6 @@ pub fn readdress(plan: &Plan, op: &Operation, keys: &Snapshot) -> Result<Rewritt
         refine: Refine::default(),
     };
     let mut replacements = Vec::with_capacity(op.uses.len());
-    let shares = spans::shares(plan, op);
     for (place, one) in op.uses.iter().enumerate() {
         let rule = plan.filters.get(place).and_then(Option::as_ref);
         replacements.push(match rule {
@@ -51,10 +47,7 @@ pub fn readdress(plan: &Plan, op: &Operation, keys: &Snapshot) -> Result<Rewritt
                 readdress.refine.order_by(op, rule, place)?;
                 Some(Replacement::Removed)
             }
-            Some(rule) => {
-                let share = shares.get(place).copied().flatten();
-                readdress.replace(op, rule, one, share)?
-            }
+            Some(rule) => readdress.replace(op, rule, one)?,
             None => None,
         });
     }
@@ -76,6 +69,16 @@ pub struct Rewritten {
     pub refine: Refine,
 }
 
+/// How what was found compares to what a test wants.
+enum Grain {
+    /// There is more of it, for this reason.
+    Coarser(&'static str),
+    /// It is all that there is, and wanted.
+    Everything,
+    /// It is the same.
+    Same,
+}
+
 struct Readdress<'a> {
     plan: &'a Plan,
     keys: &'a Snapshot,
@@ -90,10 +93,10 @@ impl Readdress<'_> {
         op: &Operation,
         rule: &FilterRule,
         one: &Use,
-        share: Option<Share>,
     ) -> Result<Option<Replacement>, Refusal> {
         let UseKind::Filter(filter) = &one.kind else { return Ok(None) };
-        let replacement = match (&filter.test, rule.class.params.mode) {
+        let class = &rule.class;
+        let replacement = match (&filter.test, class.params.mode) {
             (Test::IsNull, _) => return Ok(None),
             (Test::Equal(literal), Mode::Deterministic) => {
                 self.exact(rule, literal).map(|texts| Replacement::Exact(vec![texts]))
@@ -107,10 +110,27 @@ impl Readdress<'_> {
             }
             (Test::In(literals), Mode::Searchable) => self.equals(op, rule, one, literals),
             (Test::Pattern { pattern, case }, Mode::Searchable) => {
-                self.pattern(op, rule, one, (pattern, *case))
+                let found = self.lookup(rule, pattern, |text| lookup::pattern(class, text, *case));
+                let like = Pattern::new(class, pattern, *case).map(Condition::Like);
+                found.and_then(|found| self.tested(op, rule, one, found, like))
             }
             (Test::Bound { bound, literal }, Mode::Searchable) => {
-                self.bound(op, rule, (one, share), (*bound, literal))
+                let (is_first, others) = others_of_span(op, one);
+                let found = self.lookup(rule, literal, |text| {
+                    let mut side = lookup::side(class, *bound, text)?;
+                    for (bound, literal) in others {
+                        let other = lookup::side(class, bound, literal.expose())?;
+                        side = (side.0.max(other.0), side.1.min(other.1));
+                    }
+                    Ok(lookup::span(class, side))
+                });
+                let found = match is_first {
+                    true => found,
+                    false => found.map(|(_, grain)| (all(rule, 1), grain)),
+                };
+                let at = value::from_text(class.params.ty, literal.expose()).ok();
+                let side = at.map(|literal| Condition::Bound { bound: *bound, literal });
+                found.and_then(|found| self.tested(op, rule, one, found, side))
             }
             // The policy lets no other test through; if it does, nothing may go out in clear.
             (Test::Other, _)
@@ -143,18 +163,35 @@ impl Readdress<'_> {
         one: &Use,
         literals: &[Plaintext],
     ) -> Result<Replacement, Refusal> {
-        let equality = rule.class.params.equality;
+        let params = &rule.class.params;
         let (mut ranges, mut forms) = (Vec::new(), Vec::new());
         for literal in literals {
             let (of_literal, typed) = self.equal(rule, literal)?;
             ranges.push(of_literal);
-            forms.extend(normal::forms(&[Rung::Eq], equality, &typed));
+            forms.extend(normal::forms(&[Rung::Eq], params.equality, &typed));
         }
         self.refine.again(op, rule, one, Condition::OneOf { rung: Rung::Eq, forms })?;
         Ok(Replacement::Ranges(ranges))
     }
 
-    /// The half-open ranges of text, low and high, in which a value may be stored; and the value.
+    /// What a lookup found, with the test of what it finds too much.
+    fn tested(
+        &mut self,
+        op: &Operation,
+        rule: &FilterRule,
+        one: &Use,
+        (ranges, grain): (Vec<(String, String)>, Grain),
+        condition: Option<Condition>,
+    ) -> Result<Replacement, Refusal> {
+        let condition = condition.ok_or_else(|| refused(rule, Code::WrongType))?;
+        match grain {
+            Grain::Coarser(reason) => self.refine.approximate(op, rule, one, condition, reason)?,
+            Grain::Everything => {}
+            Grain::Same => self.refine.again(op, rule, one, condition)?,
+        }
+        Ok(Replacement::Ranges(vec![ranges]))
+    }
+
     fn equal(
         &mut self,
         rule: &FilterRule,
@@ -182,89 +219,42 @@ impl Readdress<'_> {
         Ok((ranges, typed))
     }
 
-    fn pattern(
+    /// The ranges in which all values lie that pass a test.
+    fn lookup(
         &mut self,
-        op: &Operation,
         rule: &FilterRule,
-        one: &Use,
-        (pattern, case): (&Plaintext, Case),
-    ) -> Result<Replacement, Refusal> {
-        self.is_plain(rule, pattern)?;
-        let found = lookup::pattern(&rule.class, pattern.expose(), case);
-        let found = found.map_err(|_| refused(rule, Code::WrongType))?;
-        let like = Pattern::new(&rule.class, pattern, case).map(Condition::Like);
-        let like = like.ok_or_else(|| refused(rule, Code::WrongType))?;
-        match found {
-            Lookup::All | Lookup::Nothing(_) => {}
-            Lookup::Any(_) => self.refine.again(op, rule, one, like)?,
-            Lookup::Nearly(_) => self.refine.approximate(op, rule, one, like)?,
+        literal: &Plaintext,
+        lookup: impl FnOnce(&[u8]) -> Result<Lookup, WrongType>,
+    ) -> Result<(Vec<(String, String)>, Grain), Refusal> {
+        if strays::kid_of_ours(literal.expose(), self.keys).is_some() {
+            return Err(refused(rule, Code::PutBackNotAllowed));
         }
-        self.ranges(rule, &found)
-    }
-
-    fn bound(
-        &mut self,
-        op: &Operation,
-        rule: &FilterRule,
-        (one, share): (&Use, Option<Share>),
-        (bound, literal): (Bound, &Plaintext),
-    ) -> Result<Replacement, Refusal> {
-        self.is_plain(rule, literal)?;
-        let class = &rule.class;
-        let wrong = |_| refused(rule, Code::WrongType);
-        let own = Span::of(class, bound, literal.expose()).map_err(wrong)?;
-        let span = match share {
-            Some(Share::All(span) | Share::Nothing(span)) => span,
-            None => own,
-        };
-        let found = span.lookup(class);
-        let literal = value::sought(class.params.ty, literal.expose()).map_err(wrong)?;
-        let condition = Condition::Bound { bound, literal };
-        // Where bounds are asked as one, each of them is tested again.
-        match found {
-            Lookup::All | Lookup::Any(_) => self.refine.again(op, rule, one, condition)?,
-            Lookup::Nearly(_) => self.refine.approximate(op, rule, one, condition)?,
-            Lookup::Nothing(_) => {}
-        }
-        if let (Some(Share::Nothing(_)), false) = (share, matches!(found, Lookup::Nothing(_))) {
-            return self.ranges(rule, &Lookup::All);
-        }
-        self.ranges(rule, &found)
-    }
-
-    /// A literal that is no value cannot be an envelope either.
-    fn is_plain(&self, rule: &FilterRule, literal: &Plaintext) -> Result<(), Refusal> {
-        match strays::kid_of_ours(literal.expose(), self.keys) {
-            Some(_) => Err(refused(rule, Code::PutBackNotAllowed)),
-            None => Ok(()),
-        }
-    }
-
-    /// The ranges in which all values lie that a lookup finds, for a test of one literal.
-    fn ranges(&mut self, rule: &FilterRule, found: &Lookup) -> Result<Replacement, Refusal> {
+        let found = lookup(literal.expose()).map_err(|_| refused(rule, Code::WrongType))?;
         let params = &rule.class.params;
-        // What all envelopes of the class begin with.
-        let all = |from: usize, to: usize| (format!("ls1s{from}"), format!("ls1s{to}"));
-        let rungs = params.rungs.len();
-        let ranges = match found {
-            Lookup::All => vec![all(rungs, rungs + 1)],
-            // No text lies in it, and it is null where the column is.
-            Lookup::Any(values) | Lookup::Nearly(values) if values.is_empty() => {
-                vec![all(rungs, rungs)]
+        let (values, grain) = match found {
+            Lookup::All => {
+                tally::count(&mut self.tally.filtered, &rule.class.name);
+                return Ok((all(rule, 1), Grain::Everything));
             }
-            Lookup::Any(values) | Lookup::Nearly(values) => {
-                let ranges = values.iter().map(|(rung, typed)| {
-                    let ranges = self.keys.ranges(&params.id, *rung, typed);
-                    ranges.map_err(|error| cannot(rule, error))
-                });
-                ranges.collect::<Result<Vec<_>, _>>()?.concat()
+            Lookup::Any(values) => (values, Grain::Same),
+            Lookup::Between(Between { coarser: Some(values), reason }) => {
+                (values, Grain::Coarser(reason))
             }
-            Lookup::Nothing(reason) => {
+            Lookup::Between(Between { coarser: None, reason }) => {
                 return Err(refused(rule, Code::UnsupportedOperator).reason(reason));
             }
         };
+        let ranges = values.iter().map(|(rung, typed)| {
+            let ranges = self.keys.ranges(&params.id, *rung, typed);
+            ranges.map_err(|error| cannot(rule, error))
+        });
+        let mut ranges = ranges.collect::<Result<Vec<_>, _>>()?.concat();
+        if ranges.is_empty() {
+            // No text lies in it, and it is null where the column is.
+            ranges = all(rule, 0);
+        }
         tally::count(&mut self.tally.filtered, &rule.class.name);
-        Ok(Replacement::Ranges(vec![ranges]))
+        Ok((ranges, grain))
     }
 
     /// The literal itself, if it is an envelope that the caller was given and may hand back.
@@ -291,6 +281,41 @@ impl Readdress<'_> {
         self.tally.kids.extend(envelope::kid_at(stored.as_bytes()));
         self.written.note(stored, &rule.class.params.id, text);
     }
+}
+
+/// The range in which the envelopes of a class lie, or, with a width of 0, none of them: no text lies
+/// in it, and it is null where the column is.
+fn all(rule: &FilterRule, width: usize) -> Vec<(String, String)> {
+    let rungs = rule.class.params.rungs.len();
+    vec![(format!("ls1s{rungs}"), format!("ls1s{}", rungs + width))]
+}
+
+/// The other bounds that every record of the answer must keep as well, and whether this one is the
+/// first of them. The span that all of them leave may be short where each alone is long, so the first
+/// asks for it, and the others for any value.
+fn others_of_span<'a>(op: &'a Operation, one: &Use) -> (bool, Vec<(Bound, &'a Plaintext)>) {
+    if one.place != Placement::Required {
+        return (true, Vec::new());
+    }
+    let bounds = op.uses.iter().filter(|other| {
+        let is_same = other.entity == one.entity && other.column == one.column;
+        is_same && other.place == Placement::Required
+    });
+    let mut is_first = None;
+    let mut others = Vec::new();
+    for other in bounds {
+        let UseKind::Filter(Filter { test: Test::Bound { bound, literal }, .. }) = &other.kind
+        else {
+            continue;
+        };
+        if is_first.is_none() {
+            is_first = Some(std::ptr::eq(other, one));
+        }
+        if !std::ptr::eq(other, one) {
+            others.push((*bound, literal));
+        }
+    }
+    (is_first.unwrap_or(true), others)
 }
 
 fn refused(rule: &FilterRule, code: Code) -> Refusal {

@@ -99,10 +99,10 @@ impl Refine {
         rule: &FilterRule,
         one: &Use,
         condition: Condition,
+        reason: &'static str,
     ) -> Result<(), Refusal> {
         let refused = |code| Refusal::new(code).on(&rule.field).at_line(rule.line);
         if one.place != Placement::Required || !is_own(op, rule) {
-            let reason = "it lies between two rungs of match:, and stands within other tests";
             return Err(refused(Code::UnsupportedOperator).reason(reason));
         }
         let key = whole_list_key(op, &rule.field).map_err(|r| r.at_line(rule.line))?;
