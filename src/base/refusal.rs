@@ -71,7 +71,7 @@ codes! {
     /// The mode of the field cannot decide conflicts.
     UnsupportedConflict = "LS108", 400, "conflicts cannot be decided on this sealed field", "use a field of a deterministic class, or say by on_conflict or key: that it decides none";
     /// A header would change the meaning of the request behind our back.
-    UnsupportedHeader = "LS109", 400, "a header changes the meaning of the request in a way that cannot be followed", "leave out the method override, trailer or upgrade";
+    UnsupportedHeader = "LS109", 400, "a header changes the meaning of the request in a way that cannot be followed", "leave out the header that is named";
     /// The framing of the message is ambiguous.
     AmbiguousFraming = "LS110", 400, "the message framing is ambiguous", "send either Content-Length or Transfer-Encoding, once";
     /// No API is configured under the path.
@@ -95,7 +95,7 @@ codes! {
     /// A write to an entity that the policy does not declare.
     UndeclaredEntity = "LS204", 403, "the policy does not declare this entity, so nothing may be written to it", "declare the entity, or list it under undeclared: with a reason";
     /// A call of a function that the policy does not declare.
-    UndeclaredFunction = "LS205", 403, "the policy does not declare this function, so it may not be called", "list the function under undeclared: with a reason";
+    UndeclaredFunction = "LS205", 403, "the policy does not declare this function, so it may not be called", "declare the function, or list it under undeclared: with a reason";
     /// The dialect does not know this kind of request.
     Unclassified = "LS206", 403, "the dialect does not know this kind of request, so its protected values cannot be found", "use the part of the API that the dialect covers";
     /// A read of an undeclared entity tests a column name that is protected elsewhere.

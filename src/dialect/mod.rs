@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use crate::{
     base::{ident::RequestId, refusal::Refusal, secret::Plaintext},
-    model::{Operation, Replacement, Surface},
+    model::{Described, Operation, Replacement, Surface},
 };
 
 /// The head of a request, as far as a dialect looks at it.
@@ -81,6 +81,10 @@ pub trait Dialect: Send + Sync {
         head: Head<'_>,
         replacements: &[Option<Replacement>],
     ) -> Result<Readdressed, Refusal>;
+
+    /// An answer in which the API describes itself, with what is true of protected fields: their
+    /// columns are of another type than the values. `None` if there is nothing to say in it.
+    fn describe(&self, head: Head<'_>, document: &[u8], fields: &[Described]) -> Option<Vec<u8>>;
 
     /// Makes a request for a whole list one whose answer says whether it is whole.
     fn ask_whole(&self, headers: &mut HeaderMap);

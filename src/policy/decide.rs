@@ -50,6 +50,7 @@ impl ApiPolicy {
                 filters: vec![None; operation.uses.len()],
                 answer: AnswerPlan::Pass,
                 rights: granted.rights.clone(),
+                formats: operation.formats,
                 made: Made,
             });
         }
@@ -73,6 +74,7 @@ impl ApiPolicy {
             filters,
             answer: AnswerPlan::Scan(answer),
             rights: granted.rights.clone(),
+            formats: operation.formats,
             made: Made,
         })
     }
@@ -161,16 +163,13 @@ impl ApiPolicy {
                     unsupported(Code::UnsupportedConflict, "on_conflict")
                 }
             },
-            UseKind::Key => {
-                let key = self.keys.get(entity);
-                match class.params.mode {
-                    _ if key.is_some_and(|key| !key.contains(&one.column)) => Ok(None),
-                    Mode::Deterministic => may_filter("resolution").map(|()| None),
-                    Mode::Random | Mode::Searchable => {
-                        unsupported(Code::UnsupportedConflict, "resolution")
-                    }
+            UseKind::Key if self.is_outside_key(&field_ref) => Ok(None),
+            UseKind::Key => match class.params.mode {
+                Mode::Deterministic => may_filter("resolution").map(|()| None),
+                Mode::Random | Mode::Searchable => {
+                    unsupported(Code::UnsupportedConflict, "resolution")
                 }
-            }
+            },
             // A function gets one of the many texts that a value may be stored as.
             UseKind::Filter(filter) if field.argument.is_some() => match filter.test {
                 Test::Equal(_) if class.params.mode == Mode::Deterministic => {
@@ -209,6 +208,11 @@ impl ApiPolicy {
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
             UseKind::Zone => Ok(None),
         }
+    }
+
+    /// Whether the policy says the key of the entity, and the field is no part of it.
+    fn is_outside_key(&self, field: &FieldRef) -> bool {
+        self.keys.get(&field.entity).is_some_and(|key| !key.contains(&field.field))
     }
 
     /// A view may repeat a protected column under its name: testing it would send the value in

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, Version, header, request, response};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -33,7 +33,7 @@ use crate::{
     },
     dialect::{Dialect, Head},
     keys::Snapshot,
-    model::{Operation, Replacement, Use, UseKind},
+    model::{Operation, Replacement, Target, Use, UseKind, Verb},
     policy::{Plan, plan::FilterRule},
     seal::{self, Finished, Refine, Rewritten, Sealed, Tally, Written},
 };
@@ -99,6 +99,10 @@ async fn answer(
 
     refining::ask(&addressed.refine, &*api.dialect, &mut head.headers);
     let method = head.method.clone();
+    let describes = matches!(operation.target, Target::Service)
+        && operation.verb == Verb::Describe
+        && !plan.passes();
+    let fields = if describes { head.headers.clone() } else { HeaderMap::new() };
     let request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
     let again = repeatable(&request);
     let asked = sidecar.clock.instant();
@@ -113,6 +117,15 @@ async fn answer(
     let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes, refine, idle };
     let opened = opening.open(&head, opening::has_body(&method, head.status), incoming).await?;
     opening.headers(&mut head.headers);
+    let opened = match describes && head.status.is_success() {
+        true => {
+            let view = Head { method: &method, target: &target, headers: &fields };
+            let annotate =
+                |document: &[u8]| api.dialect.describe(view, document, &rules.described());
+            opened.described(annotate).await?
+        }
+        false => opened,
+    };
     let targets = (&*target, &*addressed.target);
     refining::restate(refine, &*api.dialect, targets, &opened, &mut head);
 

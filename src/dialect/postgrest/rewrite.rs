@@ -19,8 +19,8 @@
 use std::ops::Range;
 
 use super::{
-    classify::{Site, TestSite},
     filter::{Form, Sense},
+    walk::{Site, TestSite},
 };
 use crate::{
     base::refusal::{Code, Refusal},
