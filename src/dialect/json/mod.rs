@@ -30,13 +30,41 @@ use crate::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, Described, Filter, Node, Operation, Page, Placement, Replacement, Surface,
-        Target, Test, Use, UseKind, Verb,
+        BodyForm, Cells, Described, Filter, Format, Formats, Node, Operation, Page, Placement,
+        Replacement, Surface, Target, Test, Use, UseKind, Verb,
     },
 };
 
 /// RFC 3986 unreserved characters stay as they are.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// What a body of records may be.
+const RECORDS: Formats = Formats {
+    request: &[
+        Format::Csv,
+        Format::Json,
+        Format::JsonSequence,
+        Format::Multipart,
+        Format::Ndjson,
+        Format::Urlencoded,
+    ],
+    cells: Cells::Plain,
+};
+
+/// The same, and what says how a record changes.
+const CHANGES: Formats = Formats {
+    request: &[
+        Format::Csv,
+        Format::Json,
+        Format::JsonPatch,
+        Format::JsonSequence,
+        Format::MergePatch,
+        Format::Multipart,
+        Format::Ndjson,
+        Format::Urlencoded,
+    ],
+    cells: Cells::Plain,
+};
 
 /// The dialect, for one API.
 #[derive(Debug)]
@@ -175,6 +203,7 @@ impl Json {
                 uses: Vec::new(),
                 body: BodyForm::Opaque,
                 answer: Node::default(),
+                formats: RECORDS,
                 // What a route does with its parameters is not known, so nothing follows from them.
                 page: Page::Part("route"),
                 own_keys: BTreeMap::new(),
@@ -190,10 +219,13 @@ impl Json {
             (Some(route), _) => {
                 operation.verb = route.verb;
                 operation.target = Target::Entity(route.name.clone());
+                if route.verb == Verb::Update {
+                    operation.formats = CHANGES;
+                }
                 operation.answer = route.body.clone();
                 let has_body = matches!(route.verb, Verb::Create | Verb::Replace | Verb::Update);
-                if has_body && !route.body.is_empty() {
-                    operation.body = BodyForm::Records(route.body.clone());
+                if has_body && !route.request.is_empty() {
+                    operation.body = BodyForm::Records(route.request.clone());
                 }
             }
             (None, "OPTIONS") => operation.verb = Verb::Describe,

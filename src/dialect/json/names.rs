@@ -29,9 +29,10 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// The name at the end of a field: of `path:mrn`, `query:mrn` and `$.items[*].mrn`, `mrn`.
+/// The name at the end of a field: of `form:mrn`, `path:mrn`, `query:mrn` and `$.items[*].mrn`, `mrn`.
 pub(super) fn last_name(field: &str) -> &str {
-    match field.strip_prefix("path:").or_else(|| field.strip_prefix("query:")) {
+    let places = ["form:", "path:", "query:"];
+    match places.iter().find_map(|place| field.strip_prefix(place)) {
         Some(name) => name,
         None => field
             .trim_end_matches("[*]")
