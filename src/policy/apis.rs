@@ -10,7 +10,7 @@ use crate::{
         class::Mode,
         ident::{ApiName, EntityName, FieldName, FunctionName},
     },
-    model::{EntityDecl, FieldRef, FunctionDecl, Surface},
+    model::{Described, EntityDecl, FieldRef, FunctionDecl, Surface},
 };
 
 use super::{
@@ -105,6 +105,15 @@ impl ApiPolicy {
     /// whatever the caller made it.
     pub fn names_function(&self, function: &FunctionName) -> bool {
         self.exceptions.functions.contains(function) || self.function(function).is_some()
+    }
+
+    /// What is to be said of the protected fields where the API describes itself.
+    pub fn described(&self) -> Vec<Described> {
+        let described = |(field, is): (&FieldRef, &Field)| {
+            let (mode, ty) = (is.class.params.mode, is.class.params.ty);
+            Described { field: field.clone(), mode, ty }
+        };
+        self.fields.iter().map(described).collect()
     }
 
     /// A declared function.
@@ -398,7 +407,8 @@ pub(super) fn plain(
 /// What a column that repeats this field elsewhere would be called, in lower case.
 pub(super) fn bare_name(field: &FieldName) -> String {
     let name = field.as_str();
-    let name = name.strip_prefix("path:").or_else(|| name.strip_prefix("query:")).unwrap_or(name);
+    let places = ["form:", "path:", "query:"];
+    let name = places.iter().find_map(|place| name.strip_prefix(place)).unwrap_or(name);
     let name = name.trim_end_matches("[*]");
     let name = name.rsplit(['.', '>', ':']).next().unwrap_or(name);
     name.trim_matches(['\'', '"', '[', ']']).to_lowercase()

@@ -10,7 +10,7 @@ use crate::{
         class::{ClassParams, Equality, Mode, Rung},
         ident::{ClassId, ClassName},
     },
-    model::{FieldRef, Filter, Node, Test},
+    model::{FieldRef, Filter, Formats, Node, Test},
 };
 
 use super::mask::Mask;
@@ -24,6 +24,8 @@ pub struct Class {
     pub params: ClassParams,
     /// Which years its dates are in, and how many texts a test of them may become.
     pub span: Span,
+    /// Whether records are ordered by it after opening.
+    pub sort: Sort,
     /// The partial view.
     pub mask: Mask,
     /// What to do with a stored value that does not open.
@@ -54,6 +56,18 @@ impl Class {
             Test::Other => false,
         }
     }
+}
+
+/// Whether records are ordered by a class after opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// So many at most.
+    Here {
+        /// The most records that an ordered answer holds.
+        at_most: usize,
+    },
+    /// They are not.
+    Refused,
 }
 
 /// What `range:` says of dates: a test that is open at one end is answered for these years.
@@ -188,7 +202,7 @@ pub enum RequestPlan {
     Nothing,
     /// An API without entities: every byte passes.
     Pass,
-    /// JSON of this shape: values are sealed, everything else is searched for strays. An empty tree
+    /// Records of this shape: values are sealed, everything else is searched for strays. An empty tree
     /// seals nothing and takes any content type, but still searches.
     Scan(Node<SealRule>),
 }
@@ -213,6 +227,8 @@ pub struct Plan {
     pub answer: AnswerPlan,
     /// The caller's rights on every class of the API, for what is found elsewhere and for echoes.
     pub rights: Arc<Rights>,
+    /// What the request body may be written in.
+    pub formats: Formats,
     /// Keeps other modules from making one.
     pub(super) made: Made,
 }

@@ -9,7 +9,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, StatusCode, Version, header, request, response};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header, request, response,
+};
 use http_body::Body as _;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 
@@ -22,6 +24,7 @@ use super::{
     heads::Note,
     opening::{self, Long, Opened, Opening},
     record::{Cleared, Record},
+    refining,
     revision::Served,
     sealing::{self, SealedBody},
     stream::Abort,
@@ -36,9 +39,9 @@ use crate::{
     },
     dialect::{Dialect, Head},
     keys::Snapshot,
-    model::{Operation, Replacement, Use, UseKind},
+    model::{Operation, Replacement, Target, Use, UseKind, Verb},
     policy::{Plan, Upgrades, plan::FilterRule},
-    seal::{self, Finished, Sealed, Tally, Written},
+    seal::{self, Finished, Refine, Rewritten, Sealed, Tally, Written},
 };
 
 /// Answers one request. Never fails: what goes wrong becomes an answer, or ends the connection.
@@ -95,7 +98,7 @@ async fn answer(
     let SealedBody { body, length, digests, finished } =
         sealing::seal(&plan, &keys, &head.headers, incoming, &sidecar.limits).await?;
     let mut written = addressed.written;
-    let Finished { tally: sealed, written: wrote, proof } = finished;
+    let Finished { tally: sealed, written: wrote, proof, .. } = finished;
     written.add(wrote);
     let mut tally = addressed.tally;
     tally.add(&sealed);
@@ -105,10 +108,19 @@ async fn answer(
         let _intent = record.intend(sidecar, &tally).await?;
     }
 
+    refining::ask(&addressed.refine, &*api.dialect, &mut head.headers);
     let (method, leg) = (head.method.clone(), Leg { abort, version: head.version });
     if !plan.passes() {
         digests.write(&mut head.headers);
         View::of(&plan.rights).unmark(&mut head.headers);
+    }
+    let describes = matches!(operation.target, Target::Service)
+        && operation.verb == Verb::Describe
+        && !plan.passes();
+    let fields = if describes { head.headers.clone() } else { HeaderMap::new() };
+    if describes {
+        // It is read and written anew, which is not worth a coding.
+        head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     let carried = Carried::of(&head.headers, plan.passes(), upgrade.is_some());
     let mut request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
@@ -127,10 +139,22 @@ async fn answer(
     let carried = Carried::of(&head.headers, plan.passes(), false);
     // The answer may hold what was sealed, under a newer key, while the request was on its way.
     let keys = sidecar.keys.snapshot();
-    let echoes = &addressed.echoes;
-    let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes, idle };
+    let (echoes, refine) = (&addressed.echoes, &addressed.refine);
+    refining::admit(refine, &*api.dialect, &head)?;
+    let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes, refine, idle };
     let opened = opening.open(&head, opening::has_body(&method, head.status), incoming).await?;
     opening.headers(&mut head.headers);
+    let opened = match describes && head.status.is_success() {
+        true => {
+            let view = Head { method: &method, target: &target, headers: &fields };
+            let annotate =
+                |document: &[u8]| api.dialect.describe(view, document, &rules.described());
+            opened.described(annotate).await?
+        }
+        false => opened,
+    };
+    let targets = (&*target, &*addressed.target);
+    refining::restate(refine, &*api.dialect, targets, &opened, &mut head);
 
     head::remove_hop_by_hop(&mut head.headers);
     carried.restore(&mut head.headers);
@@ -214,6 +238,7 @@ struct Addressed {
     echoes: Vec<(String, Plaintext)>,
     written: Written,
     tally: Tally,
+    refine: Refine,
 }
 
 /// Turns protected literals of the target into what is stored, and refuses strays in the head.
@@ -227,15 +252,17 @@ fn readdress(
 ) -> Result<Addressed, Refusal> {
     let view = Head { method: &head.method, target, headers: &head.headers };
     if plan.passes() {
-        let (written, tally) = Default::default();
-        return Ok(Addressed { target: target.to_owned(), echoes: Vec::new(), written, tally });
+        let (written, tally, refine) = Default::default();
+        let (target, echoes) = (target.to_owned(), Vec::new());
+        return Ok(Addressed { target, echoes, written, tally, refine });
     }
     refuse_strays(plan, operation, dialect, view, keys)?;
-    let (replacements, written, tally) = seal::readdress(plan, operation, keys)?;
+    let Rewritten { replacements, written, tally, refine } =
+        seal::readdress(plan, operation, keys)?;
     // Also where nothing is replaced: a dialect may have to leave a part of the target out.
     let readdressed = dialect.readdress(view, &replacements)?;
     let echoes = readdressed.echoes.into_iter().map(|e| (e.written, e.original)).collect();
-    Ok(Addressed { target: readdressed.target, echoes, written, tally })
+    Ok(Addressed { target: readdressed.target, echoes, written, tally, refine })
 }
 
 /// Refuses envelopes of ours anywhere in the head but as literals of protected filters, which are
@@ -343,7 +370,7 @@ async fn release(
             let cleared = record.conclude(sidecar, &tally).await?;
             Ok(released(head, body::through(incoming, abort), cleared))
         }
-        Opened::Whole(bytes, opened) => {
+        Opened::Whole(bytes, opened, _) => {
             tally.add(&opened);
             if !opened.is_empty() {
                 head::keep_private(&mut head.headers);

@@ -12,7 +12,8 @@ use super::{
     codec::Coding,
     coding::{self, Coded, Encoding, Pass, Whose},
     events::Events,
-    head::{self, Media},
+    head,
+    media::{self, Media},
     view::View,
 };
 use crate::{
@@ -22,11 +23,14 @@ use crate::{
     },
     keys::Snapshot,
     policy::{Plan, plan::AnswerPlan},
-    seal::{Form, Tally, Transform, Unsealed, Written, echo},
+    seal::{Form, Refine, Refined, Tally, Transform, Unsealed, Written, echo},
 };
 
 /// What an answer may hold before its head goes out.
 pub const HELD: usize = 1 << 20;
+
+/// What an API's description of itself may hold to be annotated.
+const DESCRIPTION: usize = 8 << 20;
 
 /// An answer of which enough is known to release its head.
 pub enum Opened {
@@ -36,8 +40,33 @@ pub enum Opened {
     Nothing,
     /// Every byte passes as it comes: nothing in it was to be opened.
     Through(Incoming),
-    /// All of it.
-    Whole(Vec<u8>, Tally),
+    /// All of it, and how many of its records stayed if they were refined.
+    Whole(Vec<u8>, Tally, Refined),
+}
+
+impl Opened {
+    /// An answer in which the API describes itself, as `annotate` has it. One that is too long to be
+    /// held passes as it is: it says less than it could, and nothing wrong of any value.
+    pub async fn described(
+        self,
+        annotate: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+    ) -> Result<Self, Refusal> {
+        let (whole, tally, refined) = match self {
+            Self::Nothing | Self::Through(_) => return Ok(self),
+            Self::Whole(whole, tally, refined) => (whole, tally, refined),
+            Self::Long(mut long) => {
+                while long.advance().await? {
+                    if long.held.len() > DESCRIPTION {
+                        return Ok(Self::Long(long));
+                    }
+                }
+                let (whole, tally) = long.finish()?;
+                (whole, tally, Refined::default())
+            }
+        };
+        let described = annotate(&whole).unwrap_or(whole);
+        Ok(Self::Whole(described, tally, refined))
+    }
 }
 
 /// An answer that is opened while it leaves.
@@ -48,6 +77,8 @@ pub struct Long {
     idle: Duration,
     /// Windows that are opened and not yet sent.
     pub held: Vec<u8>,
+    /// Whether it may have fewer records than its head says.
+    pub has_fewer: bool,
 }
 
 /// What is done to the body of an answer that succeeded.
@@ -57,7 +88,7 @@ enum Flow {
 }
 
 impl Pass for Flow {
-    type End = Tally;
+    type End = (Tally, Refined);
 
     fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         match self {
@@ -66,10 +97,22 @@ impl Pass for Flow {
         }
     }
 
-    fn finish(self, out: &mut Vec<u8>) -> Result<Tally, Refusal> {
+    fn finish(self, out: &mut Vec<u8>) -> Result<Self::End, Refusal> {
         match self {
-            Self::Body(transform) => transform.finish(out).map(|finished| finished.tally),
-            Self::Events(events) => events.finish(out),
+            Self::Body(transform) => {
+                transform.finish(out).map(|finished| (finished.tally, finished.refined))
+            }
+            Self::Events(events) => events.finish(out).map(|tally| (tally, Refined::default())),
+        }
+    }
+}
+
+impl Flow {
+    /// The head is about to go: whether it may have said more records than will come.
+    fn settle(&mut self) -> bool {
+        match self {
+            Self::Body(transform) => transform.settle(),
+            Self::Events(_) => false,
         }
     }
 }
@@ -84,6 +127,8 @@ pub struct Opening<'a> {
     pub written: &'a Written,
     /// What stood in the target before it was rewritten.
     pub echoes: &'a [(String, Plaintext)],
+    /// What is still to be done with the records.
+    pub refine: &'a Refine,
     /// How long a piece of the body may take.
     pub idle: Duration,
 }
@@ -103,16 +148,21 @@ impl Opening<'_> {
             }
             AnswerPlan::Scan(node) => node,
         };
-        let media = head::media(&head.headers);
+        let cells = self.plan.formats.cells;
         let coding = || match coding::encoding(&head.headers) {
             Encoding::One(coding) => Ok(Some(coding)),
             Encoding::Plain => Ok(None),
             Encoding::Unread => Err(Refusal::new(Code::UpstreamUnreadable).by("Content-Encoding")),
         };
         if !head.status.is_success() {
+            let media = media::media(&head.headers, cells);
             return self.echo(media, coding()?, incoming).await;
         }
         if head::is_events(&head.headers) {
+            if !self.refine.is_empty() {
+                // A feed is no list: what does not belong could not be left out of it.
+                return Err(Refusal::new(Code::UpstreamUnreadable).by("text/event-stream"));
+            }
             let coded = Coded::new(coding()?, Whose::Answer, u64::MAX)?.prompt();
             let events = Events::new(self.plan.clone(), self.keys.clone());
             let (flow, idle) = (Flow::Events(Box::new(events)), self.idle);
@@ -123,37 +173,28 @@ impl Opening<'_> {
                 incoming,
                 idle,
                 held: Vec::new(),
+                has_fewer: false,
             })));
         }
-        let form = match media {
-            Media::Json | Media::OtherJson => Form::Json,
-            // Some APIs say text/plain or nothing of their JSON; the policy knows better.
-            Media::Other | Media::Unsaid if !node.is_empty() && is_text(&head.headers) => {
-                Form::Json
-            }
-            // Declared values that cannot be looked at might not be envelopes at all.
-            _ if !node.is_empty() => return Err(Code::UpstreamUnreadable.into()),
-            // What is in no form that is opened holds envelopes at most, and keeps them.
-            Media::Other | Media::OtherCharset | Media::Unsaid => {
-                return Ok(Opened::Through(incoming));
-            }
+        let Some(form) = media::of_answer(&head.headers, cells, !node.is_empty())? else {
+            return Ok(Opened::Through(incoming));
         };
         let transform = Transform::opening(self.plan, self.keys.clone(), form);
+        let transform = transform.refined(self.refine)?;
         let coded = Coded::new(coding()?, Whose::Answer, u64::MAX)?;
         let (flow, idle) = (Flow::Body(Box::new(transform)), self.idle);
-        let mut long = Long { flow, coded, incoming, idle, held: Vec::new() };
+        let mut long = Long { flow, coded, incoming, idle, held: Vec::new(), has_fewer: false };
         while long.held.len() <= HELD {
             if !long.advance().await? {
-                let (held, tally) = long.finish()?;
-                if is_delimited_by_close(head)
-                    && media == Media::Json
-                    && is_cut(&held, &head.headers)
+                let (held, (tally, refined)) = long.end()?;
+                if is_delimited_by_close(head) && form == Form::Json && is_cut(&held, &head.headers)
                 {
                     return Err(Refusal::new(Code::UpstreamUnreadable).by("a cut answer"));
                 }
-                return Ok(Opened::Whole(held, tally));
+                return Ok(Opened::Whole(held, tally, refined));
             }
         }
+        long.has_fewer = long.flow.settle();
         Ok(Opened::Long(Box::new(long)))
     }
 
@@ -175,12 +216,12 @@ impl Opening<'_> {
             body = coding::decode(coding, &body, 8 * HELD as u64)
                 .map_err(|broken| Refusal::new(Code::UpstreamUnreadable).because(broken))?;
         }
-        let json = matches!(media, Media::Json | Media::OtherJson);
+        let json = media.is_json();
         let mut opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
         if let Some(coding) = coding {
             opened = coding::encode(coding, &opened)?;
         }
-        Ok(Opened::Whole(opened, Tally::default()))
+        Ok(Opened::Whole(opened, Tally::default(), Refined::default()))
     }
 
     /// Header values: the same; and entity tags are those of the caller's view.
@@ -216,9 +257,14 @@ impl Long {
     }
 
     /// The last windows, and what was done.
-    pub fn finish(mut self) -> Result<(Vec<u8>, Tally), Refusal> {
-        let tally = self.coded.finish(self.flow, &mut self.held)?;
-        Ok((self.held, tally))
+    pub fn finish(self) -> Result<(Vec<u8>, Tally), Refusal> {
+        let (held, (tally, _)) = self.end()?;
+        Ok((held, tally))
+    }
+
+    fn end(mut self) -> Result<(Vec<u8>, (Tally, Refined)), Refusal> {
+        let end = self.coded.finish(self.flow, &mut self.held)?;
+        Ok((self.held, end))
     }
 }
 
@@ -253,11 +299,6 @@ async fn next(incoming: &mut Incoming, idle: Duration) -> Result<Option<Bytes>, 
             Err(elapsed) => return Err(Refusal::new(Code::UpstreamTimeout).because(elapsed)),
         }
     }
-}
-
-fn is_text(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(http::header::CONTENT_TYPE) else { return true };
-    value.as_bytes().get(..10).is_some_and(|text| text.eq_ignore_ascii_case(b"text/plain"))
 }
 
 /// Whether an answer to `method` with `status` has a body (RFC 9110 §6.4.1).

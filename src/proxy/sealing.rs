@@ -13,13 +13,13 @@ use super::{
     body::{self, AnyBody, Spool},
     coding::{self, Coded, Encoding, Whose},
     digests::Claims,
-    head::{self, Media},
+    media,
 };
 use crate::{
     base::refusal::{Code, Refusal},
     keys::Snapshot,
     policy::{Plan, plan::RequestPlan},
-    seal::{Finished, Form, Sealed, Transform},
+    seal::{Finished, Form, Refined, Sealed, Transform},
 };
 
 /// A request body that may go upstream: all of it was looked at, and what is protected is sealed.
@@ -52,17 +52,11 @@ pub async fn seal(
             return Err(Code::UnsupportedContentEncoding.into());
         }
         RequestPlan::Scan(node) if node.is_empty() => Form::Bytes,
-        RequestPlan::Scan(_) => match head::media(headers) {
-            // Absent means JSON to the APIs that take JSON; what is not JSON is refused all the same.
-            Media::Json | Media::Unsaid => Form::Json,
-            Media::OtherCharset | Media::OtherJson | Media::Other => {
-                return Err(Code::UnsupportedContentType.into());
-            }
-        },
+        RequestPlan::Scan(_) => media::of_request(headers, plan.formats)?,
     };
     if let Some(proof) = Sealed::nothing(plan) {
         let (tally, written, digests) = Default::default();
-        let finished = Finished { tally, written, proof };
+        let finished = Finished { tally, written, refined: Refined::default(), proof };
         return Ok(SealedBody {
             body: body::through(incoming, None),
             length: None,
