@@ -63,6 +63,8 @@ pub struct Finished<D> {
 }
 
 enum Body {
+    /// No body belongs there; some clients send an empty object, though.
+    Empty,
     Open(Box<Windows<OpenRule, Opening>>),
     Pass,
     /// Every byte is refused; none came yet.
@@ -73,11 +75,14 @@ enum Body {
     Search(Box<Stream>, Arc<Snapshot>),
 }
 
+/// What a body without any value consists of.
+const EMPTY: &[u8] = b"{}[] \t\r\n";
+
 impl Transform<Sealed> {
     /// The body of a request.
     pub fn sealing(plan: &Plan, keys: Arc<Snapshot>, form: Form) -> Self {
         let body = match (&plan.request, form) {
-            (RequestPlan::Nothing, _) => Body::Refuse(Code::UnexpectedBody),
+            (RequestPlan::Nothing, _) => Body::Empty,
             (RequestPlan::Pass, _) => Body::Pass,
             (RequestPlan::Scan(node), _) if node.is_empty() => Body::Search(Box::default(), keys),
             (RequestPlan::Scan(_), Form::Bytes) => Body::Refuse(Code::UnsupportedContentType),
@@ -117,6 +122,11 @@ impl<D: Direction> Transform<D> {
     /// Takes the next bytes and appends finished windows to `out`.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         let pushed = match &mut self.body {
+            Body::Empty if input.iter().all(|byte| EMPTY.contains(byte)) => {
+                out.extend_from_slice(input);
+                Ok(())
+            }
+            Body::Empty => Err(Code::UnexpectedBody.into()),
             Body::Open(windows) => windows.push(input, out),
             Body::Pass => {
                 out.extend_from_slice(input);
@@ -143,7 +153,7 @@ impl<D: Direction> Transform<D> {
                 windows.finish(out)?;
                 (windows.visit.tally, Written::default())
             }
-            Body::Pass | Body::Refuse(_) | Body::Search(..) => Default::default(),
+            Body::Empty | Body::Pass | Body::Refuse(_) | Body::Search(..) => Default::default(),
             Body::Refused => return Err(Code::Internal.into()),
             Body::Seal(mut windows) => {
                 windows.finish(out)?;
@@ -157,7 +167,7 @@ impl<D: Direction> Transform<D> {
     pub fn high_water(&self) -> usize {
         match &self.body {
             Body::Open(windows) => windows.high_water,
-            Body::Pass | Body::Refuse(_) | Body::Refused | Body::Search(..) => 0,
+            Body::Empty | Body::Pass | Body::Refuse(_) | Body::Refused | Body::Search(..) => 0,
             Body::Seal(windows) => windows.high_water,
         }
     }
