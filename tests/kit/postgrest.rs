@@ -13,7 +13,7 @@ use super::{
 
 /// A running PostgREST.
 pub struct PostgRest {
-    _server: Process,
+    server: Process,
     address: SocketAddr,
     _folder: TempDir,
 }
@@ -46,12 +46,17 @@ impl PostgRest {
             assert!(server.runs(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
             Request::get("/ready").try_send(admin).is_ok_and(|answer| answer.status == 200)
         });
-        Self { _server: server, address, _folder: folder }
+        Self { server, address, _folder: folder }
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Has it read the schema anew, without waiting for that.
+    pub fn reload(&self) {
+        self.server.signal("USR1");
     }
 }
 
