@@ -107,12 +107,22 @@ fn same_error(direct: &[(String, Json)], sealed: &[(String, Json)]) -> bool {
     };
     direct.iter().zip(sealed).all(|((_, direct), (key, sealed))| {
         let (Json::Atom(direct), Json::Atom(sealed)) = (direct, sealed) else { return false };
+        // A position is counted in the text that the server got, which is longer.
+        if code == "PGRST100" && key == "message" {
+            let before = |text: &str| text.rsplit_once("column ").map(|(text, _)| text.to_owned());
+            return before(direct) == before(sealed);
+        }
         let masks = match code {
             "23502" | "23514" => true,
             "23503" => direct.contains("is still referenced"),
             _ => false,
         };
-        direct == sealed || masks && key == "details" && fits(sealed, direct)
+        // What a row shows of a boolean is `t` or `f`.
+        let spelled = |text: &str| {
+            let text = text.replace("[sealed]...", "[sealed]");
+            text.replace(" true,", " t,").replace(" false,", " f,")
+        };
+        direct == sealed || masks && key == "details" && fits(&spelled(sealed), &spelled(direct))
     })
 }
 

@@ -117,7 +117,8 @@ fn column_item(c: &mut Choices<'_>, table: &'static Table, names: &mut usize) ->
         _ => None,
     };
     let cast = match c.below(12) {
-        1 => Some("text"),
+        // Of other types the text is another, so that is not asked for.
+        1 if column.kind == Kind::Text || !column.is_protected() => Some("text"),
         2 if c.once_in(3) => Some(*c.pick(&["int", "varchar", "numeric", "json"])),
         _ => None,
     };
@@ -212,7 +213,7 @@ fn op(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
         0..=6 => Op::Eq(one(c)),
         7..=9 => Op::Neq(one(c)),
         10..=13 => Op::In(c.some(0, 3, one)),
-        14 | 15 => Op::IsNull(*c.pick(&["null", "not_null", "NULL"])),
+        14 | 15 => Op::IsNull(*c.pick(&["null", "NULL", "Null"])),
         16 if column.kind == Kind::Boolean || c.once_in(3) => {
             Op::Is(*c.pick(&["true", "false", "unknown"]))
         }

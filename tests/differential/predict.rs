@@ -152,7 +152,7 @@ fn selection(target: &Table, place: &Place, items: &[Item], grouped: bool, codes
             Item::Column { column, json, cast, aggregate, .. } => {
                 let counts = *aggregate == Some("count");
                 let alters = json.is_some()
-                    || cast.is_some_and(|cast| cast != "text" && !counts)
+                    || cast.is_some_and(|cast| cast != "text")
                     || aggregate.is_some() && !counts
                     || grouped && aggregate.is_none();
                 codes.extend(match known(target, place, column) {
