@@ -8,9 +8,11 @@ pub mod operation;
 pub mod shape;
 pub mod surface;
 
-pub use operation::{BodyForm, Filter, Operation, Replacement, Target, Test, Use, UseKind, Verb};
+pub use operation::{
+    BodyForm, Bound, Case, Filter, Operation, Replacement, Target, Test, Use, UseKind, Verb,
+};
 pub use shape::Node;
-pub use surface::{EntityDecl, RouteDecl, Surface};
+pub use surface::{EntityDecl, FunctionDecl, RouteDecl, Surface};
 
 use std::fmt;
 

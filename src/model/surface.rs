@@ -1,6 +1,6 @@
 //! What a policy declares of one API, in the words a dialect needs to find it again.
 
-use crate::base::ident::{EntityName, FieldName};
+use crate::base::ident::{EntityName, FieldName, FunctionName};
 
 /// A declared entity and its declared fields, protected or plain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,24 @@ pub struct RouteDecl {
     pub fields: Vec<FieldName>,
 }
 
+/// A declared function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionDecl {
+    /// Fully qualified.
+    pub name: FunctionName,
+    /// The protected arguments.
+    pub arguments: Vec<FieldName>,
+    /// The declared entity whose records it returns.
+    pub returns: Option<EntityName>,
+}
+
+impl FunctionDecl {
+    /// The entity that the arguments of a function are fields of.
+    pub fn arguments_of(function: &FunctionName) -> EntityName {
+        EntityName::new(format!("{function}()"))
+    }
+}
+
 /// Everything declared of one API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surface {
@@ -31,6 +49,8 @@ pub struct Surface {
     pub schemas: Vec<String>,
     /// Declared entities.
     pub entities: Vec<EntityDecl>,
+    /// Declared functions.
+    pub functions: Vec<FunctionDecl>,
     /// Declared routes.
     pub routes: Vec<RouteDecl>,
 }

@@ -9,13 +9,15 @@ use crate::{
     base::{
         class::Mode,
         ident::EntityName,
+        near,
         refusal::{Code, Refusal},
     },
-    model::{BodyForm, FieldRef, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{BodyForm, FieldRef, FunctionDecl, Node, Operation, Target, Test, Use, UseKind, Verb},
 };
 
 use super::{
     apis::{ApiPolicy, Field, bare_name},
+    functions::Argument,
     grants::Granted,
     plan::{
         AnswerPlan, ClassRights, FilterRule, Guard, Made, OpenRule, Plan, RequestPlan, Right,
@@ -52,7 +54,7 @@ impl ApiPolicy {
         let standing = self.address(operation)?;
         let mut filters = Vec::with_capacity(operation.uses.len());
         for one in &operation.uses {
-            filters.push(self.judge_use(one, standing, granted)?);
+            filters.push(self.judge_use(one, operation.verb, standing, granted)?);
         }
         let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
         let request = match (&operation.body, operation.verb) {
@@ -84,6 +86,7 @@ impl ApiPolicy {
                     Standing::Unknown
                 }
             }
+            Target::Function(name) if self.function(name).is_some() => Standing::Declared,
             Target::Function(name) if self.exceptions.functions.contains(name) => {
                 Standing::ExceptedFunction
             }
@@ -99,11 +102,13 @@ impl ApiPolicy {
     fn declares(&self, name: &EntityName) -> bool {
         self.surface.entities.iter().any(|entity| entity.name == *name)
             || self.surface.routes.iter().any(|route| route.pattern == *name)
+            || self.surface.functions.iter().any(|f| FunctionDecl::arguments_of(&f.name) == *name)
     }
 
     fn judge_use(
         &self,
         one: &Use,
+        verb: Verb,
         standing: Standing,
         granted: &Granted,
     ) -> Result<Option<FilterRule>, Refusal> {
@@ -115,7 +120,7 @@ impl ApiPolicy {
         let field_ref = FieldRef { entity: entity.clone(), field: one.column.clone() };
         let Some(field) = self.fields.get(&field_ref) else {
             let near = |other: &FieldRef| {
-                other.entity == *entity && is_near(other.field.as_str(), one.column.as_str())
+                other.entity == *entity && near::is_near(other.field.as_str(), one.column.as_str())
             };
             return match self.fields.keys().any(near) {
                 true => Err(Code::NearName.into()),
@@ -133,25 +138,62 @@ impl ApiPolicy {
             Err(Refusal::new(Code::FilterNotGranted).on(&field_ref).by(word).at_line(line))
         };
         match &one.kind {
-            UseKind::Column => {
-                match rights(field, granted).is_some_and(|rights| rights.may_write) {
-                    true => Ok(None),
-                    false => {
-                        let line = granted.line(&class.params.id);
-                        Err(Refusal::new(Code::WriteNotGranted)
-                            .on(&field_ref)
-                            .by("columns")
-                            .at_line(line))
-                    }
+            UseKind::Column => match may_store(field, granted) {
+                true => Ok(None),
+                false => {
+                    let line = granted.line(&class.params.id);
+                    Err(Refusal::new(Code::WriteNotGranted)
+                        .on(&field_ref)
+                        .by("columns")
+                        .at_line(line))
                 }
-            }
+            },
             UseKind::Conflict => match class.params.mode {
                 Mode::Deterministic => may_filter("on_conflict").map(|()| None),
                 Mode::Random | Mode::Searchable => {
                     unsupported(Code::UnsupportedConflict, "on_conflict")
                 }
             },
+            UseKind::Key => {
+                let key = self.keys.get(entity);
+                match class.params.mode {
+                    _ if key.is_some_and(|key| !key.contains(&one.column)) => Ok(None),
+                    Mode::Deterministic => may_filter("resolution").map(|()| None),
+                    Mode::Random | Mode::Searchable => {
+                        unsupported(Code::UnsupportedConflict, "resolution")
+                    }
+                }
+            }
+            UseKind::Filter(filter) if field.argument.is_some() => {
+                match (&filter.test, class.params.mode) {
+                    (Test::Equal(_), Mode::Deterministic) if may_store(field, granted) => {
+                        let line = field.line;
+                        Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
+                    }
+                    (Test::Equal(_), Mode::Deterministic) => {
+                        let line = granted.line(&class.params.id);
+                        Err(Refusal::new(Code::FilterNotGranted)
+                            .on(&field_ref)
+                            .by(filter.operator)
+                            .at_line(line))
+                    }
+                    // A function gets one of the many texts that a value may be stored as.
+                    (Test::Equal(_), Mode::Random | Mode::Searchable)
+                    | (
+                        Test::Bound { .. }
+                        | Test::In(_)
+                        | Test::IsNull
+                        | Test::Other
+                        | Test::Pattern { .. },
+                        _,
+                    ) => unsupported(Code::UnsupportedOperator, filter.operator),
+                }
+            }
             UseKind::Filter(filter) => match (&filter.test, class.params.mode) {
+                // The server asks for the whole key by equality, and a range is not that.
+                (Test::Equal(_), Mode::Searchable) if verb == Verb::Replace => {
+                    unsupported(Code::UnsupportedConflict, filter.operator)
+                }
                 // Null is never sealed, so whoever can ask the API at all sees where it stands.
                 (Test::IsNull, _) => Ok(None),
                 (Test::Equal(_) | Test::In(_), Mode::Deterministic | Mode::Searchable) => {
@@ -159,7 +201,8 @@ impl ApiPolicy {
                     let line = field.line;
                     Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
                 }
-                (Test::Equal(_) | Test::In(_), Mode::Random) | (Test::Other, _) => {
+                (Test::Equal(_) | Test::In(_), Mode::Random)
+                | (Test::Bound { .. } | Test::Other | Test::Pattern { .. }, _) => {
                     unsupported(Code::UnsupportedOperator, filter.operator)
                 }
             },
@@ -188,6 +231,7 @@ impl ApiPolicy {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(filter) => filter.operator,
+            UseKind::Key => "resolution",
             UseKind::Order => "order",
             UseKind::Transform(word) => word,
         };
@@ -222,7 +266,7 @@ impl ApiPolicy {
             Right::Masked | Right::Null | Right::Omit => Guard::Unseen,
             Right::Sealed => Guard::PutBack,
         };
-        let write = if rights.is_some_and(|rights| rights.may_write) {
+        let write = if may_store(field, granted) {
             Write::Allowed
         } else {
             Write::Denied { line: granted.line(&field.class.params.id) }
@@ -238,11 +282,6 @@ impl ApiPolicy {
     }
 }
 
-/// Whether a server may take one name for the other.
-fn is_near(declared: &str, name: &str) -> bool {
-    declared.to_lowercase() == name.trim().to_lowercase()
-}
-
 /// Whether a record without the field would put a null in its place.
 fn is_written_whole(operation: &Operation, field: &FieldRef) -> bool {
     operation.verb == Verb::Replace
@@ -250,6 +289,16 @@ fn is_written_whole(operation: &Operation, field: &FieldRef) -> bool {
             .uses
             .iter()
             .any(|one| matches!(one.kind, UseKind::Column) && one.column == field.field)
+}
+
+/// Whether the caller may have the value stored; for an argument of a function, whether the caller
+/// may have done with it what the function does.
+fn may_store(field: &Field, granted: &Granted) -> bool {
+    rights(field, granted).is_some_and(|rights| match field.argument {
+        None | Some(Argument::Stored) => rights.may_write,
+        Some(Argument::Either) => rights.may_write && rights.may_filter,
+        Some(Argument::Tested) => rights.may_filter,
+    })
 }
 
 fn rights<'a>(field: &Field, granted: &'a Granted) -> Option<&'a ClassRights> {

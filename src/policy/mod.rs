@@ -10,9 +10,11 @@ mod classes;
 mod decide;
 pub mod diagnostic;
 pub mod document;
+mod functions;
 mod grants;
 pub mod leakage;
 pub mod mask;
+mod names;
 pub mod plan;
 mod routes;
 

@@ -73,7 +73,10 @@ fn route(
             problems.error(node.at, message, "use a deterministic class");
             continue;
         }
-        declare(format!("path:{}", key.text), Field { class, unique: false, line: key.at.line });
+        declare(
+            format!("path:{}", key.text),
+            Field { class, unique: false, argument: None, line: key.at.line },
+        );
         route.path.push(key.text.clone());
     }
     for (key, node) in query.and_then(|node| pairs(node, "query", problems)).unwrap_or_default() {
@@ -91,7 +94,10 @@ fn route(
                 "check the API, or use a deterministic class",
             ),
         }
-        declare(format!("query:{}", key.text), Field { class, unique: false, line: key.at.line });
+        declare(
+            format!("query:{}", key.text),
+            Field { class, unique: false, argument: None, line: key.at.line },
+        );
         route.query.push(key.text.clone());
     }
     for (key, node) in places.and_then(|node| pairs(node, "fields", problems)).unwrap_or_default() {

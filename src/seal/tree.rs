@@ -1,7 +1,7 @@
 //! The compiled form of a body's shape: a [`Node`] laid flat, with keys that are quickly told apart
 //! from the many keys that nothing is declared of.
 
-use crate::model::Node;
+use crate::{base::near, model::Node};
 
 /// Index of the node that describes nothing: everything under it is elsewhere.
 pub(super) const ELSEWHERE: u32 = 0;
@@ -53,10 +53,8 @@ impl Flat {
     /// Whether some server may take `key` for a declared one that it is not.
     pub fn is_near(&self, key: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(key) else { return false };
-        let text = text.split('\0').next().unwrap_or_default().trim();
         self.members.iter().any(|member| {
-            let declared = std::str::from_utf8(&member.key).unwrap_or_default();
-            declared.len() == text.len() && declared.to_lowercase() == text.to_lowercase()
+            std::str::from_utf8(&member.key).is_ok_and(|declared| near::is_near(declared, text))
         })
     }
 

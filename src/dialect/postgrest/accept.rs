@@ -74,10 +74,20 @@ fn elements(value: &str) -> Vec<&str> {
 
 /// Whether a write answers with the records that it wrote.
 pub(super) fn wants_representation(headers: &HeaderMap) -> bool {
-    headers.get_all("prefer").iter().any(|value| {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        text.split(',').any(|part| part.trim().eq_ignore_ascii_case("return=representation"))
-    })
+    prefers(headers, "return=representation")
+}
+
+/// Whether `Prefer` lists something that begins so.
+pub(super) fn prefers(headers: &HeaderMap, beginning: &str) -> bool {
+    let begins = |part: &str| {
+        let part = part.trim().as_bytes();
+        part.get(..beginning.len())
+            .is_some_and(|part| part.eq_ignore_ascii_case(beginning.as_bytes()))
+    };
+    headers
+        .get_all("prefer")
+        .iter()
+        .any(|value| String::from_utf8_lossy(value.as_bytes()).split(',').any(begins))
 }
 
 /// The schema that a request names.
