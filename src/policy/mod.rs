@@ -12,11 +12,13 @@ pub mod diagnostic;
 pub mod document;
 mod functions;
 mod grants;
+mod ladder;
 pub mod leakage;
 pub mod mask;
 mod names;
 pub mod plan;
 mod routes;
+mod types;
 
 pub use apis::ApiPolicy;
 pub use diagnostic::{Diagnostic, Severity};
