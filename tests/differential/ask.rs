@@ -156,8 +156,10 @@ pub enum Op {
     Quantified(&'static str, &'static str, Vec<Value>),
     /// A pattern; none without wildcards
     Pattern(&'static str, String),
-    /// A pattern that is none
+    /// A pattern that may be none
     Bare(&'static str, Value),
+    /// `isdistinct`
+    Distinct(Value),
     /// Anything else
     Other(&'static str, String),
 }
@@ -381,6 +383,7 @@ impl Test {
             Op::Quantified(word, how, values) => format!("{word}({how}).{}", put(&array(values))),
             Op::Pattern(word, text) => format!("{word}.{}", put(text)),
             Op::Bare(word, value) => format!("{word}.{}", put(&value.text)),
+            Op::Distinct(value) => format!("isdistinct.{}", put(&value.text)),
             Op::Other(word, text) => format!("{word}.{}", put(text)),
         };
         if self.negated { format!("not.{value}") } else { value }

@@ -219,7 +219,7 @@ fn op(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
         }
         17 | 18 => {
             let how = *c.pick(&["any", "all"]);
-            Op::Quantified("eq", how, c.some(0, 3, one))
+            Op::Quantified("eq", how, c.some(usize::from(how == "all"), 3, one))
         }
         19 => Op::Bare(*c.pick(&["like", "ilike"]), one(c)),
         20 => {
@@ -231,7 +231,7 @@ fn op(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
         }
         21 => Op::Pattern(*c.pick(&["match", "imatch"]), "^[A-Q]".to_owned()),
         22 => Op::Other(*c.pick(&["gt", "gte", "lt", "lte"]), one(c).text),
-        23 => Op::Other("isdistinct", one(c).text),
+        23 => Op::Distinct(one(c)),
         24 => match c.below(4) {
             0 => Op::Other(
                 *c.pick(&["fts", "plfts(english)", "phfts", "wfts(simple)"]),

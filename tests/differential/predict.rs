@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    ask::{Ask, Body, Item, Op, Outcome, Param, Place, Target, Term, Test},
-    lab::{Column, Mode, Relation, Standing, Table, is_protected_name, table},
+    ask::{Ask, Body, Condition, Item, Op, Outcome, Param, Place, Target, Term, Test},
+    lab::{Column, Kind, Mode, Relation, Standing, Table, is_protected_name, table},
+    values::Value,
 };
 
 type Codes = BTreeSet<&'static str>;
@@ -13,7 +14,7 @@ type Codes = BTreeSet<&'static str>;
 /// How a column stands where it is used.
 enum Known {
     /// It is a declared column.
-    As(Mode),
+    Protected,
     /// What it belongs to is not known, but its name is that of a protected one.
     ByName,
     /// It needs no protection.
@@ -33,7 +34,8 @@ pub fn refusals(ask: &Ask) -> Codes {
         codes.insert("LS204");
     }
     for param in &ask.params {
-        parameter(target, param, &mut codes);
+        let mutates = matches!(ask.method, "DELETE" | "PATCH" | "PUT");
+        parameter(target, param, mutates, &mut codes);
     }
     if let Some(body) = &ask.body {
         records(target, body, &mut codes);
@@ -53,21 +55,22 @@ fn known(target: &Table, place: &Place, column: &Column) -> Known {
     let is_unknown = place.is_hidden || table.standing == Standing::Unknown;
     match (is_unknown, column.is_protected()) {
         (true, _) if is_protected_name(column.name) => Known::ByName,
-        (false, true) => Known::As(column.mode),
+        (false, true) => Known::Protected,
         (true | false, _) => Known::Harmless,
     }
 }
 
-fn parameter(target: &'static Table, param: &Param, codes: &mut Codes) {
+fn parameter(target: &'static Table, param: &Param, mutates: bool, codes: &mut Codes) {
     match param {
         Param::Select(items) => {
             let own = Place::default();
             selection(target, &own, items, is_grouped(items), codes);
         }
         Param::Where(place, condition) => {
+            let alone = place.path.is_empty() && matches!(condition, Condition::Test(_));
             for test in condition.tests() {
                 codes.extend(match known(target, place, test.column) {
-                    Known::As(mode) => operator(mode, test),
+                    Known::Protected => operator(test.column, test, mutates && alone),
                     Known::ByName => Some("LS207"),
                     Known::Harmless => None,
                 });
@@ -92,25 +95,48 @@ fn parameter(target: &'static Table, param: &Param, codes: &mut Codes) {
 }
 
 /// The table of operators and modes.
-fn operator(mode: Mode, test: &Test) -> Option<&'static str> {
+fn operator(column: &Column, test: &Test, retested: bool) -> Option<&'static str> {
+    const REFUSED: Option<&str> = Some("LS104");
     if test.json.is_some() {
         return Some("LS106");
     }
-    let finds = matches!(mode, Mode::Deterministic | Mode::Searchable);
-    let takes = |fits: bool| if fits { None } else { Some("LS420") };
+    if let Op::IsNull(_) = test.op {
+        return None;
+    }
+    if column.mode == Mode::Random {
+        return REFUSED;
+    }
+    let takes = |values: &[Value]| match values.iter().all(|value| value.fits) {
+        true => None,
+        false => Some("LS420"),
+    };
+    let single = std::slice::from_ref::<Value>;
     match &test.op {
         Op::IsNull(_) => None,
-        Op::Eq(value) | Op::Neq(value) if finds => takes(value.fits),
-        Op::In(values) if finds => takes(values.iter().all(|value| value.fits)),
-        Op::Eq(_)
-        | Op::Neq(_)
-        | Op::In(_)
-        | Op::Is(_)
-        | Op::Quantified(..)
-        | Op::Pattern(..)
-        | Op::Bare(..)
-        | Op::Other(..) => Some("LS104"),
+        Op::Eq(value) | Op::Neq(value) => takes(single(value)),
+        // A tree would stand for it, and the server tests those once more.
+        Op::Distinct(_) if retested && column.mode == Mode::Searchable => REFUSED,
+        Op::Distinct(value) => takes(single(value)),
+        Op::In(values) | Op::Quantified("eq", "any", values) => takes(values),
+        Op::Quantified("eq", _, values) if values.len() == 1 => takes(values),
+        Op::Bare(word, value) if pattern(column, word, single(value)) => None,
+        Op::Quantified(word, how, values) if *how == "any" || values.len() == 1 => {
+            let folded = *word == "ilike" && values.len() > 1;
+            if !folded && pattern(column, word, values) { None } else { REFUSED }
+        }
+        Op::Is(_) | Op::Quantified(..) | Op::Pattern(..) | Op::Bare(..) | Op::Other(..) => REFUSED,
     }
+}
+
+/// Whether patterns are nothing but texts, of which a rung tells whether they are equal.
+fn pattern(column: &Column, word: &str, values: &[Value]) -> bool {
+    let bare = |value: &Value| !value.text.contains(['%', '_', '*']);
+    let answered = match word {
+        "like" => true,
+        "ilike" => matches!(column.name, "last_name" | "surname"),
+        _ => false,
+    };
+    answered && column.kind == Kind::Text && values.iter().all(bare)
 }
 
 fn ordered(target: &Table, place: &Place, term: &Term) -> Option<&'static str> {
@@ -119,7 +145,7 @@ fn ordered(target: &Table, place: &Place, term: &Term) -> Option<&'static str> {
         None => place.clone(),
     };
     match known(target, &place, term.column) {
-        Known::As(_) => Some("LS105"),
+        Known::Protected => Some("LS105"),
         Known::ByName => Some("LS207"),
         Known::Harmless => None,
     }
@@ -156,9 +182,9 @@ fn selection(target: &Table, place: &Place, items: &[Item], grouped: bool, codes
                     || aggregate.is_some() && !counts
                     || grouped && aggregate.is_none();
                 codes.extend(match known(target, place, column) {
-                    Known::As(_) if alters => Some("LS106"),
+                    Known::Protected if alters => Some("LS106"),
                     Known::ByName if alters => Some("LS207"),
-                    Known::As(_) | Known::ByName | Known::Harmless => None,
+                    Known::Protected | Known::ByName | Known::Harmless => None,
                 });
             }
             Item::Embed { relation, spread, items, .. } => {

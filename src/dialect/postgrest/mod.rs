@@ -28,7 +28,7 @@ pub use operators::{Kind, Modifiers, OPERATORS, Operator};
 use http::Method;
 use serde_json::json;
 
-use self::declared::Declared;
+use self::{declared::Declared, rewrite::Trees};
 use super::{Dialect, Echo, ErrorBody, Head, Readdressed, SurfaceError, text};
 use crate::{
     base::{
@@ -36,7 +36,7 @@ use crate::{
         refusal::{Blame, Code, Refusal},
         secret::Plaintext,
     },
-    model::{Operation, Replacement, Surface},
+    model::{Operation, Replacement, Surface, Verb},
 };
 
 /// The dialect, for one API.
@@ -60,18 +60,22 @@ impl Dialect for PostgRest {
         head: Head<'_>,
         replacements: &[Option<Replacement>],
     ) -> Result<Readdressed, Refusal> {
-        let sites = classify::read(&self.declared, head)?.sites;
+        let classify::Reading { operation, sites } = classify::read(&self.declared, head)?;
         if sites.len() != replacements.len() {
             return Err(Code::Internal.into());
         }
         if head.method == Method::OPTIONS {
             return Ok(self.readdress_options(head));
         }
+        let trees = match operation.verb {
+            Verb::Delete | Verb::Replace | Verb::Update => Trees::Twice,
+            Verb::Call | Verb::Create | Verb::Describe | Verb::Read => Trees::Once,
+        };
         let mut edits = Vec::new();
         let mut echoes = Vec::new();
         for (site, replacement) in sites.iter().zip(replacements) {
             let Some(replacement) = replacement else { continue };
-            let found = rewrite::edits(head.target, site, replacement)?;
+            let found = rewrite::edits(head.target, site, replacement, trees)?;
             if let classify::Site::Argument { whole, .. }
             | classify::Site::Parameter { whole, .. } = site
             {
