@@ -9,10 +9,11 @@ pub mod shape;
 pub mod surface;
 
 pub use operation::{
-    BodyForm, Bound, Case, Filter, Operation, Replacement, Target, Test, Use, UseKind, Verb,
+    BodyForm, Bound, Case, Direction, Filter, Nulls, Operation, Page, Placement, Replacement,
+    Target, Test, Use, UseKind, Verb,
 };
 pub use shape::Node;
-pub use surface::{EntityDecl, FunctionDecl, RouteDecl, Surface};
+pub use surface::{Described, EntityDecl, FunctionDecl, RouteDecl, Surface};
 
 use std::fmt;
 

@@ -7,6 +7,7 @@
 mod apis;
 mod callers;
 mod classes;
+mod columns;
 mod decide;
 pub mod diagnostic;
 pub mod document;
@@ -18,9 +19,11 @@ pub mod mask;
 mod names;
 pub mod plan;
 mod routes;
+mod sort;
 mod types;
 
 pub use apis::ApiPolicy;
+pub use columns::Column;
 pub use diagnostic::{Diagnostic, Severity};
 pub use plan::Plan;
 

@@ -40,6 +40,9 @@ pub(super) struct Scanner {
     held: usize,
     whole: Option<Whole>,
     safe: usize,
+    /// Whether every value on the way to a declared one must be of the declared form, though the
+    /// direction is not strict.
+    is_exact: bool,
 }
 
 impl Scanner {
@@ -55,7 +58,14 @@ impl Scanner {
             held: 0,
             whole: None,
             safe: 0,
+            is_exact: false,
         }
+    }
+
+    /// Takes no other value on the way to a declared one than the declared objects and arrays, so
+    /// that none escapes what is done with records.
+    pub fn be_exact(&mut self) {
+        self.is_exact = true;
     }
 
     /// Where a window may end: everything before is decided.
@@ -176,7 +186,7 @@ impl Scanner {
                             }
                         }
                         b'{' | b'[' => {
-                            state = self.open::<R, V>(byte == b'[', base + at, tree)?;
+                            state = self.open::<R, V>(byte == b'[', base + at, tree, splice)?;
                             at += 1;
                             continue;
                         }

@@ -307,7 +307,7 @@ classes:
   born:   {id: c-born, mode: deterministic, type: date}
   score:  {id: c-score, mode: deterministic, type: "numeric(14,2)"}
   amount: {id: c-amount, mode: random, type: "numeric(14,2)"}
-  visits: {id: c-visits, mode: searchable, type: integer}
+  visits: {id: c-visits, mode: searchable, type: bigint}
   vip:    {id: c-vip, mode: random, type: boolean}
 callers:
   lims:   {api_key: {header: X-Api-Key, sha256_file: keys/lims.sha256}}
@@ -323,6 +323,7 @@ apis:
       why: "ward names and counts hold no patient data"
     entities:
       lab.patients:
+        key: [id]
         fields:
           mrn: {class: mrn, unique: true}
           last_name: {class: name}
@@ -333,10 +334,10 @@ apis:
           score: {class: score}
           visits: {class: visits}
           vip: {class: vip}
-      lab.orders: {fields: {mrn: {class: mrn}, remark: {class: given}, amount: {class: amount}}}
-      lab.contacts: {fields: {mrn: {class: mrn, unique: true}, phone: {class: note}}}
+      lab.orders: {key: [id], fields: {mrn: {class: mrn}, remark: {class: given}, amount: {class: amount}}}
+      lab.contacts: {key: [mrn], fields: {mrn: {class: mrn, unique: true}, phone: {class: note}}}
       lab.census: {fields: {mrn: {class: mrn}, surname: {class: name}}}
-      archive.patients: {fields: {mrn: {class: given}}}
+      archive.patients: {key: [id], fields: {mrn: {class: given}}}
 "#;
 
 /// The same API twice: as it is, and behind labseal.

@@ -49,14 +49,14 @@ impl PostgRest {
         Self { server, address, _folder: folder }
     }
 
+    /// Has it read the schema again, some time soon.
+    pub fn reload(&self) {
+        self.server.signal("USR1");
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Has it read the schema anew, without waiting for that.
-    pub fn reload(&self) {
-        self.server.signal("USR1");
     }
 }
 
