@@ -124,6 +124,14 @@ fn operator(column: &Column, test: &Test, retested: bool) -> Option<&'static str
             let folded = *word == "ilike" && values.len() > 1;
             if !folded && pattern(column, word, values) { None } else { REFUSED }
         }
+        // Every text passes, and no token needs to be asked.
+        Op::Pattern("like" | "ilike", pattern)
+            if column.mode == Mode::Searchable
+                && column.kind == Kind::Text
+                && pattern.trim_matches(['*', '%']).is_empty() =>
+        {
+            None
+        }
         Op::Is(_) | Op::Quantified(..) | Op::Pattern(..) | Op::Bare(..) | Op::Other(..) => REFUSED,
     }
 }
