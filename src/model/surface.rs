@@ -26,6 +26,8 @@ pub struct RouteDecl {
     pub query: Vec<String>,
     /// Protected places in bodies, as JSONPath.
     pub fields: Vec<FieldName>,
+    /// Protected fields of forms in request bodies.
+    pub form: Vec<String>,
 }
 
 /// A declared function.

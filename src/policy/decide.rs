@@ -23,7 +23,7 @@ use super::{
     grants::Granted,
     plan::{
         AnswerPlan, ClassRights, FilterRule, Guard, Made, OpenRule, Plan, RequestPlan, Right,
-        SealRule, Write,
+        SealRule, Sort, Write,
     },
 };
 
@@ -50,6 +50,7 @@ impl ApiPolicy {
                 filters: vec![None; operation.uses.len()],
                 answer: AnswerPlan::Pass,
                 rights: granted.rights.clone(),
+                formats: operation.formats,
                 made: Made,
             });
         }
@@ -73,6 +74,7 @@ impl ApiPolicy {
             filters,
             answer: AnswerPlan::Scan(answer),
             rights: granted.rights.clone(),
+            formats: operation.formats,
             made: Made,
         })
     }
@@ -203,7 +205,15 @@ impl ApiPolicy {
                 may_filter(filter.operator).map(|()| rule())
             }
             UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
-            UseKind::Order { .. } => unsupported(Code::UnsupportedOrder, "order"),
+            UseKind::Order { .. } => match (class.sort, held.map(|rights| rights.read)) {
+                (Sort::Refused, _) => unsupported(Code::UnsupportedOrder, "order"),
+                // An order tells of every value how it compares to its neighbours.
+                (Sort::Here { .. }, Some(Right::Clear)) => {
+                    let line = field.line;
+                    Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
+                }
+                (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
+            },
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
             UseKind::Zone => Ok(None),
         }

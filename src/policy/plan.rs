@@ -10,7 +10,7 @@ use crate::{
         class::{ClassParams, Equality, Mode, Rung},
         ident::{ClassId, ClassName},
     },
-    model::{FieldRef, Filter, Node, Test},
+    model::{FieldRef, Filter, Formats, Node, Test},
 };
 
 use super::mask::Mask;
@@ -202,7 +202,7 @@ pub enum RequestPlan {
     Nothing,
     /// An API without entities: every byte passes.
     Pass,
-    /// JSON of this shape: values are sealed, everything else is searched for strays. An empty tree
+    /// Records of this shape: values are sealed, everything else is searched for strays. An empty tree
     /// seals nothing and takes any content type, but still searches.
     Scan(Node<SealRule>),
 }
@@ -227,6 +227,8 @@ pub struct Plan {
     pub answer: AnswerPlan,
     /// The caller's rights on every class of the API, for what is found elsewhere and for echoes.
     pub rights: Arc<Rights>,
+    /// What the request body may be written in.
+    pub formats: Formats,
     /// Keeps other modules from making one.
     pub(super) made: Made,
 }

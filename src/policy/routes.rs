@@ -41,10 +41,10 @@ fn route(
     problems: &mut Problems,
 ) -> Option<RouteDecl> {
     let mut fields = Fields::of(node, "a route", problems)?;
-    fields.later(&["body", "form", "headers", "open", "unknown_fields", "when"]);
+    fields.later(&["body", "headers", "open", "unknown_fields", "when"]);
     let pattern = fields.required("match", "add match: \"GET /patients/{mrn}\"", problems);
     let (path, query) = (fields.optional("path"), fields.optional("query"));
-    let places = fields.optional("fields");
+    let (places, form) = (fields.optional("fields"), fields.optional("form"));
     fields.finish(problems);
     let pattern_node = pattern?;
     let pattern = pattern_text(pattern_node, problems)?;
@@ -54,6 +54,7 @@ fn route(
         path: Vec::new(),
         query: Vec::new(),
         fields: Vec::new(),
+        form: Vec::new(),
     };
     let mut declare = |name: String, field: Field| {
         let name = FieldName::new(name);
@@ -108,6 +109,17 @@ fn route(
         }
         let Some(field) = field(node, key.at, classes, problems) else { continue };
         route.fields.push(declare(key.text.clone(), field));
+    }
+    for (key, node) in form.and_then(|node| pairs(node, "form", problems)).unwrap_or_default() {
+        if !["PATCH ", "POST ", "PUT "].iter().any(|method| pattern.starts_with(method)) {
+            let message = "a request of this route has no form";
+            problems.error(key.at, message, "leave it out, or declare the route that takes it");
+            continue;
+        }
+        let Some(class) = classes.named(node, problems) else { continue };
+        let field = Field { class, unique: false, argument: None, line: key.at.line };
+        declare(format!("form:{}", key.text), field);
+        route.form.push(key.text.clone());
     }
     Some(route)
 }

@@ -122,45 +122,6 @@ pub fn keep_private(headers: &mut HeaderMap) {
     }
 }
 
-/// What a `Content-Type` says of a body, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Media {
-    /// JSON in UTF-8, with records as they are.
-    Json,
-    /// JSON that is not known to hold records as they are, such as a list of changes to them.
-    OtherJson,
-    /// JSON, or text that may be, in another charset than UTF-8.
-    OtherCharset,
-    /// Anything else.
-    Other,
-    /// Not said.
-    Unsaid,
-}
-
-/// Reads `Content-Type` (RFC 9110 §8.3). More than one is as bad as an unknown one.
-pub fn media(headers: &HeaderMap) -> Media {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let Some(value) = values.next() else { return Media::Unsaid };
-    let (Ok(value), None) = (value.to_str(), values.next()) else { return Media::Other };
-    let mut parts = value.split(';');
-    let essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence != "application/json" && !essence.ends_with("+json") {
-        return Media::Other;
-    }
-    let plain = essence == "application/json"
-        || essence == "application/merge-patch+json"
-        || essence.starts_with("application/vnd.pgrst.");
-    for parameter in parts {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let value = value.trim().trim_matches('"');
-        let utf8 = value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8");
-        if name.trim().eq_ignore_ascii_case("charset") && !utf8 {
-            return Media::OtherCharset;
-        }
-    }
-    if plain { Media::Json } else { Media::OtherJson }
-}
-
 /// Whether the body has a content coding other than `identity`.
 pub fn is_encoded(headers: &HeaderMap) -> bool {
     headers
@@ -210,24 +171,6 @@ mod tests {
         assert!(admit(&headers(&[("content-length", "1"), ("content-length", "1")])).is_err());
         let both = headers(&[("content-length", "1"), ("transfer-encoding", "chunked")]);
         assert!(admit(&both).is_err());
-    }
-
-    #[test]
-    fn content_types_are_read_by_essence_and_charset() {
-        let cases = [
-            ("application/json", Media::Json),
-            ("Application/JSON; charset=\"UTF-8\"", Media::Json),
-            ("application/vnd.pgrst.object+json", Media::Json),
-            ("application/json-patch+json", Media::OtherJson),
-            ("application/json; charset=utf-16", Media::OtherCharset),
-            ("application/json;charset=iso-8859-1", Media::OtherCharset),
-            ("text/csv", Media::Other),
-            ("application/jsonp", Media::Other),
-        ];
-        for (value, media_type) in cases {
-            assert_eq!(media(&headers(&[("content-type", value)])), media_type, "{value}");
-        }
-        assert_eq!(media(&HeaderMap::new()), Media::Unsaid);
     }
 
     #[test]

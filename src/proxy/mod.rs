@@ -9,6 +9,7 @@ pub mod answers;
 pub mod body;
 pub mod exchange;
 pub mod head;
+pub mod media;
 pub mod metrics;
 pub mod opening;
 pub mod ops;

@@ -8,7 +8,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::head::{self, Media};
+use super::{
+    head,
+    media::{self, Media},
+};
 use crate::{
     base::{
         refusal::{Code, Refusal},
@@ -16,7 +19,7 @@ use crate::{
     },
     keys::Snapshot,
     policy::{Plan, plan::AnswerPlan},
-    seal::{Finished, Form, Refine, Refined, Tally, Transform, Unsealed, Written, echo},
+    seal::{Finished, Refine, Refined, Tally, Transform, Unsealed, Written, echo},
 };
 
 /// What an answer may hold before its head goes out.
@@ -107,22 +110,12 @@ impl Opening<'_> {
         if head::is_encoded(&head.headers) {
             return Err(Code::UpstreamUnreadable.into());
         }
-        let media = head::media(&head.headers);
+        let cells = self.plan.formats.cells;
         if !head.status.is_success() {
-            return self.echo(media, incoming).await;
+            return self.echo(media::media(&head.headers, cells), incoming).await;
         }
-        let form = match media {
-            Media::Json | Media::OtherJson => Form::Json,
-            // Some APIs say text/plain or nothing of their JSON; the policy knows better.
-            Media::Other | Media::Unsaid if !node.is_empty() && is_text(&head.headers) => {
-                Form::Json
-            }
-            // Declared values that cannot be looked at might not be envelopes at all.
-            _ if !node.is_empty() => return Err(Code::UpstreamUnreadable.into()),
-            // What is in no form that is opened holds envelopes at most, and keeps them.
-            Media::Other | Media::OtherCharset | Media::Unsaid => {
-                return Ok(Opened::Through(incoming));
-            }
+        let Some(form) = media::of_answer(&head.headers, cells, !node.is_empty())? else {
+            return Ok(Opened::Through(incoming));
         };
         let transform = Transform::opening(self.plan, self.keys.clone(), form);
         let transform = transform.refined(self.refine)?;
@@ -148,8 +141,7 @@ impl Opening<'_> {
             }
             body.extend_from_slice(&data);
         }
-        let json = matches!(media, Media::Json | Media::OtherJson);
-        let opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
+        let opened = echo::body(&body, media.is_json(), self.written, &self.plan.rights, self.keys);
         Ok(Opened::Whole(opened, Tally::default(), Refined::default()))
     }
 
@@ -206,11 +198,6 @@ async fn next(incoming: &mut Incoming, idle: Duration) -> Result<Option<Bytes>, 
             Err(elapsed) => return Err(Refusal::new(Code::UpstreamTimeout).because(elapsed)),
         }
     }
-}
-
-fn is_text(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(http::header::CONTENT_TYPE) else { return true };
-    value.as_bytes().get(..10).is_some_and(|text| text.eq_ignore_ascii_case(b"text/plain"))
 }
 
 /// Whether an answer to `method` with `status` has a body (RFC 9110 §6.4.1).

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::{
     Limits,
     body::{self, AnyBody, Spool},
-    head::{self, Media},
+    head, media,
 };
 use crate::{
     base::refusal::{Code, Refusal},
@@ -47,13 +47,7 @@ pub async fn seal(
             return Err(Code::UnsupportedContentEncoding.into());
         }
         RequestPlan::Scan(node) if node.is_empty() => Form::Bytes,
-        RequestPlan::Scan(_) => match head::media(headers) {
-            // Absent means JSON to the APIs that take JSON; what is not JSON is refused all the same.
-            Media::Json | Media::Unsaid => Form::Json,
-            Media::OtherCharset | Media::OtherJson | Media::Other => {
-                return Err(Code::UnsupportedContentType.into());
-            }
-        },
+        RequestPlan::Scan(_) => media::of_request(headers, plan.formats)?,
     };
     if let Some(proof) = Sealed::nothing(plan) {
         let (tally, written) = Default::default();

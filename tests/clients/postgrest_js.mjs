@@ -121,7 +121,7 @@ step('transform: maybe single of none', (c) => patients(c).select().eq('mrn', 'n
 step('transform: maybe single of several', (c) => patients(c).select().eq('ward', 'B').maybeSingle());
 step('transform: nulls stripped', (c) => patients(c).select().order('id').stripNulls());
 step('transform: csv of plain columns', (c) => patients(c).select('id,ward').order('id').csv());
-step('transform: csv', (c) => patients(c).select('id,mrn,last_name,notes').order('id').csv(), 'LS107');
+step('transform: csv', (c) => patients(c).select('id,mrn,last_name,notes').order('id').csv());
 step('transform: abort', async (c) => {
   const { error } = await patients(c).select().abortSignal(AbortSignal.abort());
   return { data: error?.message?.split(':')[0], status: 0 };

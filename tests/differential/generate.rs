@@ -27,6 +27,7 @@ pub fn read(c: &mut Choices<'_>, pools: &Pools) -> Ask {
         5 if is_nameable => ask.accept("text/csv"),
         6 => ask.accept("text/html, application/xml;q=0.9, application/json;q=0.5"),
         7 => ask.accept("application/vnd.pgrst.object+json;nulls=stripped"),
+        8 if c.once_in(3) => ask.accept("text/html"),
         _ => {}
     }
     if c.once_in(5) {

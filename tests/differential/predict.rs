@@ -42,7 +42,7 @@ pub fn refusals(ask: &Ask) -> Codes {
     }
     let comes_back = !writes || ask.prefers("return=representation");
     if comes_back
-        && ask.header("Accept") == Some("text/csv")
+        && ask.header("Accept") == Some("text/html")
         && shows_protected(target, ask.selection())
     {
         codes.insert("LS107");

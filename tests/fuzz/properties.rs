@@ -103,7 +103,8 @@ pub fn postgrest(data: &[u8]) {
     let head = |target| Head { method: &method, target, headers: &headers };
     let Ok(operation) = DIALECT.classify(head(target)) else { return };
     let Ok(plan) = LAB.plan_of("clear", &operation) else { return };
-    let Ok((replacements, ..)) = seal::readdress(&plan, &operation, &KEYS) else { return };
+    let Ok(sealed) = seal::readdress(&plan, &operation, &KEYS) else { return };
+    let replacements = sealed.replacements;
     let Ok(readdressed) = DIALECT.readdress(head(target), &replacements) else { return };
     let rewritten = readdressed.target;
     if operation.verb == Verb::Describe {

@@ -27,13 +27,41 @@ use crate::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, Described, Filter, Node, Operation, Page, Placement, Replacement, Surface,
-        Target, Test, Use, UseKind, Verb,
+        BodyForm, Cells, Described, Filter, Format, Formats, Node, Operation, Page, Placement,
+        Replacement, Surface, Target, Test, Use, UseKind, Verb,
     },
 };
 
 /// RFC 3986 unreserved characters stay as they are.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// What a body of records may be.
+const RECORDS: Formats = Formats {
+    request: &[
+        Format::Csv,
+        Format::Json,
+        Format::JsonSequence,
+        Format::Multipart,
+        Format::Ndjson,
+        Format::Urlencoded,
+    ],
+    cells: Cells::Plain,
+};
+
+/// The same, and what says how a record changes.
+const CHANGES: Formats = Formats {
+    request: &[
+        Format::Csv,
+        Format::Json,
+        Format::JsonPatch,
+        Format::JsonSequence,
+        Format::MergePatch,
+        Format::Multipart,
+        Format::Ndjson,
+        Format::Urlencoded,
+    ],
+    cells: Cells::Plain,
+};
 
 /// The dialect, for one API.
 #[derive(Debug)]
@@ -172,6 +200,7 @@ impl Json {
                 uses: Vec::new(),
                 body: BodyForm::Opaque,
                 answer: Node::default(),
+                formats: RECORDS,
                 // What a route does with its parameters is not known, so nothing follows from them.
                 page: Page::Part("route"),
                 own_keys: BTreeMap::new(),
@@ -187,10 +216,13 @@ impl Json {
             (Some(route), _) => {
                 operation.verb = route.verb;
                 operation.target = Target::Entity(route.name.clone());
+                if route.verb == Verb::Update {
+                    operation.formats = CHANGES;
+                }
                 operation.answer = route.body.clone();
                 let has_body = matches!(route.verb, Verb::Create | Verb::Replace | Verb::Update);
-                if has_body && !route.body.is_empty() {
-                    operation.body = BodyForm::Records(route.body.clone());
+                if has_body && !route.request.is_empty() {
+                    operation.body = BodyForm::Records(route.request.clone());
                 }
             }
             (None, "OPTIONS") => operation.verb = Verb::Describe,
@@ -341,9 +373,10 @@ fn equal(text: &Decoded) -> Test {
     Test::Equal(Plaintext::from(text.text()))
 }
 
-/// The name at the end of a field: of `path:mrn`, `query:mrn` and `$.items[*].mrn`, `mrn`.
+/// The name at the end of a field: of `form:mrn`, `path:mrn`, `query:mrn` and `$.items[*].mrn`, `mrn`.
 fn last_name(field: &str) -> &str {
-    match field.strip_prefix("path:").or_else(|| field.strip_prefix("query:")) {
+    let places = ["form:", "path:", "query:"];
+    match places.iter().find_map(|place| field.strip_prefix(place)) {
         Some(name) => name,
         None => field
             .trim_end_matches("[*]")

@@ -21,8 +21,10 @@ pub(super) struct Route {
     segments: Vec<Segment>,
     /// Protected query parameters.
     pub(super) query: BTreeSet<String>,
-    /// The bodies of request and answer.
+    /// The body of an answer, and of a request but for the fields of a form.
     pub(super) body: Node<FieldRef>,
+    /// The body of a request.
+    pub(super) request: Node<FieldRef>,
     /// Every protected field of the route.
     pub(super) fields: Vec<FieldName>,
 }
@@ -91,10 +93,27 @@ impl Route {
             }
         }
         settle_records(&mut body);
+        let mut request = body.clone();
+        // A form is one record, so that the same names may stand in an object.
+        if !declared.form.is_empty() && (body.field.is_some() || body.elements.is_some()) {
+            let problem =
+                "form: is for a body that is one object; give the list a route of its own";
+            wrong(at, problem.into());
+        }
+        for name in &declared.form {
+            let field = FieldName::new(format!("form:{name}"));
+            let place = FieldRef { entity: declared.pattern.clone(), field };
+            if request.members.insert(name.clone(), Node::leaf(place)).is_some() {
+                wrong(at, format!("form: names {name}, which fields: has as $.{name}"));
+            }
+            request.record = true;
+        }
+        settle_records(&mut request);
         let Some(verb) = verb.filter(|_| errors.is_empty()) else { return Err(errors) };
         let parameters = declared.path.iter().map(|name| format!("path:{name}"));
         let query = declared.query.iter().map(|name| format!("query:{name}"));
-        let named = parameters.chain(query).map(FieldName::new);
+        let form = declared.form.iter().map(|name| format!("form:{name}"));
+        let named = parameters.chain(query).chain(form).map(FieldName::new);
         Ok(Self {
             name: declared.pattern.clone(),
             method: method.to_owned(),
@@ -102,6 +121,7 @@ impl Route {
             segments,
             query: declared.query.iter().cloned().collect(),
             body,
+            request,
             fields: named.chain(declared.fields.iter().cloned()).collect(),
         })
     }
