@@ -208,10 +208,7 @@ impl ApiPolicy {
             UseKind::Order { .. } => match (class.sort, held.map(|rights| rights.read)) {
                 (Sort::Refused, _) => unsupported(Code::UnsupportedOrder, "order"),
                 // An order tells of every value how it compares to its neighbours.
-                (Sort::Here { .. }, Some(Right::Clear)) => {
-                    let line = field.line;
-                    Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
-                }
+                (Sort::Here { .. }, Some(Right::Clear)) => Ok(rule()),
                 (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
             },
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),

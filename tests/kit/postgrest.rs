@@ -24,14 +24,14 @@ impl PostgRest {
         Self::with(database, "")
     }
 
-    /// The same with more lines of configuration.
-    pub fn with(database: &Database, settings: &str) -> Self {
+    /// The same with more lines in its configuration.
+    pub fn with(database: &Database, lines: &str) -> Self {
         let folder = TempDir::with_prefix("labseal-postgrest-").expect("a temporary folder");
         let (address, admin) = (free_address(), free_address());
         let config = format!(
             "db-uri = \"{}\"\ndb-schemas = \"lab, archive\"\ndb-anon-role = \"postgres\"\n\
              db-pool = 5\ndb-channel-enabled = false\nlog-level = \"info\"\n\
-             server-host = \"127.0.0.1\"\nserver-port = {}\nadmin-server-port = {}\n{settings}",
+             server-host = \"127.0.0.1\"\nserver-port = {}\nadmin-server-port = {}\n{lines}",
             database.uri(),
             address.port(),
             admin.port(),
