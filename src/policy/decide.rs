@@ -195,6 +195,12 @@ impl ApiPolicy {
             {
                 unsupported(Code::UnsupportedConflict, filter.operator)
             }
+            // A pattern is one of text, and the column that the class stands for takes no other.
+            UseKind::Filter(filter)
+                if filter.operator.contains("like") && !class.params.ty.is_text() =>
+            {
+                unsupported(Code::UnsupportedOperator, filter.operator)
+            }
             UseKind::Filter(filter) if class.answers(filter) => {
                 may_filter(filter.operator).map(|()| rule())
             }
@@ -202,10 +208,7 @@ impl ApiPolicy {
             UseKind::Order { .. } => match (class.sort, held.map(|rights| rights.read)) {
                 (Sort::Refused, _) => unsupported(Code::UnsupportedOrder, "order"),
                 // An order tells of every value how it compares to its neighbours.
-                (Sort::Here { .. }, Some(Right::Clear)) => {
-                    let line = field.line;
-                    Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
-                }
+                (Sort::Here { .. }, Some(Right::Clear)) => Ok(rule()),
                 (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
             },
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),

@@ -5,7 +5,7 @@ use super::{
     compare::Pattern,
     lookup::{self, Between, Lookup},
     refine::{Condition, Refine},
-    sealing::literal,
+    sealing::{argument, literal},
     strays,
     tally::{self, Tally},
     value::{self, WrongType},
@@ -69,9 +69,6 @@ pub struct Rewritten {
     pub refine: Refine,
 }
 
-/// Half-open ranges of text: low, high.
-type Ranges = Vec<(String, String)>;
-
 /// How what was found compares to what a test wants.
 enum Grain {
     /// There is more of it, for this reason.
@@ -102,10 +99,10 @@ impl Readdress<'_> {
         let replacement = match (&filter.test, class.params.mode) {
             (Test::IsNull, _) => return Ok(None),
             (Test::Equal(literal), Mode::Deterministic) => {
-                self.exact(rule, literal).map(|texts| Replacement::Exact(vec![texts]))
+                self.exact(rule, filter, literal).map(|texts| Replacement::Exact(vec![texts]))
             }
             (Test::In(literals), Mode::Deterministic) => {
-                let texts = literals.iter().map(|literal| self.exact(rule, literal));
+                let texts = literals.iter().map(|literal| self.exact(rule, filter, literal));
                 texts.collect::<Result<_, _>>().map(Replacement::Exact)
             }
             (Test::Equal(literal), Mode::Searchable) => {
@@ -143,13 +140,19 @@ impl Readdress<'_> {
         replacement.map(Some).map_err(|refusal| refusal.by(filter.operator))
     }
 
-    fn exact(&mut self, rule: &FilterRule, text: &Plaintext) -> Result<Vec<String>, Refusal> {
+    fn exact(
+        &mut self,
+        rule: &FilterRule,
+        filter: &Filter,
+        text: &Plaintext,
+    ) -> Result<Vec<String>, Refusal> {
         let class = &rule.class.params.id;
         if let Some(envelope) = self.put_back(rule, text)? {
             tally::count(&mut self.tally.filtered, &rule.class.name);
             return Ok(vec![envelope]);
         }
-        let typed = literal(&rule.class, text.expose()).map_err(|code| refused(rule, code))?;
+        let read = if filter.operator == "argument" { argument } else { literal };
+        let typed = read(&rule.class, text.expose()).map_err(|code| refused(rule, code))?;
         let stored = self.keys.exact(class, &typed).map_err(|error| cannot(rule, error))?;
         for envelope in &stored {
             self.note(rule, envelope, value::to_text(&typed));
@@ -183,7 +186,7 @@ impl Readdress<'_> {
         op: &Operation,
         rule: &FilterRule,
         one: &Use,
-        (ranges, grain): (Ranges, Grain),
+        (ranges, grain): (Vec<(String, String)>, Grain),
         condition: Option<Condition>,
     ) -> Result<Replacement, Refusal> {
         let condition = condition.ok_or_else(|| refused(rule, Code::WrongType))?;
@@ -195,7 +198,11 @@ impl Readdress<'_> {
         Ok(Replacement::Ranges(vec![ranges]))
     }
 
-    fn equal(&mut self, rule: &FilterRule, text: &Plaintext) -> Result<(Ranges, Typed), Refusal> {
+    fn equal(
+        &mut self,
+        rule: &FilterRule,
+        text: &Plaintext,
+    ) -> Result<(Vec<(String, String)>, Typed), Refusal> {
         let params = &rule.class.params;
         if let Some(envelope) = self.put_back(rule, text)? {
             let rung = params.rungs.iter().position(|rung| *rung == Rung::Eq);
@@ -224,7 +231,7 @@ impl Readdress<'_> {
         rule: &FilterRule,
         literal: &Plaintext,
         lookup: impl FnOnce(&[u8]) -> Result<Lookup, WrongType>,
-    ) -> Result<(Ranges, Grain), Refusal> {
+    ) -> Result<(Vec<(String, String)>, Grain), Refusal> {
         if strays::kid_of_ours(literal.expose(), self.keys).is_some() {
             return Err(refused(rule, Code::PutBackNotAllowed));
         }
@@ -284,7 +291,7 @@ impl Readdress<'_> {
 
 /// The range in which the envelopes of a class lie, or, with a width of 0, none of them: no text lies
 /// in it, and it is null where the column is.
-fn all(rule: &FilterRule, width: usize) -> Ranges {
+fn all(rule: &FilterRule, width: usize) -> Vec<(String, String)> {
     let rungs = rule.class.params.rungs.len();
     vec![(format!("ls1s{rungs}"), format!("ls1s{}", rungs + width))]
 }
