@@ -9,8 +9,8 @@ pub mod shape;
 pub mod surface;
 
 pub use operation::{BodyForm, Filter, Operation, Replacement, Target, Test, Use, UseKind, Verb};
-pub use shape::Node;
-pub use surface::{EntityDecl, RouteDecl, Surface};
+pub use shape::{Bound, KeyPlace, Node, Origin, Others};
+pub use surface::{BindDecl, EntityDecl, Rest, RouteDecl, Surface, Unknown};
 
 use std::fmt;
 

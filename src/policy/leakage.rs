@@ -26,11 +26,13 @@ impl Policy {
     fn leak(&self, class: &Class) -> Leak {
         let mut fields = Vec::new();
         let mut is_unique = false;
+        let (mut bound, mut free) = (0, 0);
         for api in self.apis() {
             for (name, field) in &api.fields {
                 if field.class.params.id == class.params.id {
                     fields.push(format!("{}: {name}", api.name));
                     is_unique |= field.unique;
+                    *if field.is_bound { &mut bound } else { &mut free } += 1;
                 }
             }
         }
@@ -41,6 +43,11 @@ impl Policy {
             Mode::Searchable => class.params.rungs.iter().map(|rung| grain(*rung)).collect(),
         };
         tells.extend(ALWAYS);
+        tells.push(match (bound, free) {
+            (0, _) => SWAPPED,
+            (_, 0) => SWAPPED_WITHIN,
+            _ => SWAPPED_OUTSIDE,
+        });
         if is_unique {
             tells.push("whoever may write whether a value is there, since a unique column answers");
         }
@@ -53,8 +60,13 @@ const ALWAYS: &[&str] = &[
     "the length, in steps of 16 bytes up to 256 and wider above",
     "which values are null",
     "the key version",
-    "nobody when a value is swapped with another of its class, or an older one is put back",
 ];
+const SWAPPED: &str =
+    "nobody when a value is swapped with another of its class, or an older one is put back";
+const SWAPPED_WITHIN: &str = "nobody when a value is swapped with another of its class in the same \
+                              record, or an older one of that record is put back";
+const SWAPPED_OUTSIDE: &str = "nobody when a value is swapped with another of its class outside of \
+                               the entities with bind:, or an older one is put back";
 
 fn grain(rung: Rung) -> &'static str {
     match rung {

@@ -10,10 +10,12 @@ mod classes;
 mod decide;
 pub mod diagnostic;
 pub mod document;
+mod entities;
 mod grants;
 pub mod leakage;
 pub mod mask;
 pub mod plan;
+mod records;
 mod routes;
 
 pub use apis::ApiPolicy;

@@ -23,6 +23,7 @@ mod json;
 mod opening;
 mod proof;
 mod readdress;
+mod record;
 mod scan;
 mod sealing;
 mod splice;

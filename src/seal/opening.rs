@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::{
     json::{self, Traits},
     proof,
+    record::Records,
     tally::{self, Tally},
+    tree::Closed,
     value,
-    visit::{Act, Lexeme, Stop, Visit},
+    visit::{Act, Found, Lexeme, Stop, Visit},
 };
 use crate::{
     base::{
@@ -16,8 +18,9 @@ use crate::{
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
-    crypto::{Typed, envelope},
+    crypto::{Bond, Typed, envelope},
     keys::{Opened, Snapshot},
+    model::Bound,
     policy::plan::{Class, OnIntegrity, OpenRule, Right, Rights},
 };
 
@@ -26,6 +29,7 @@ pub(super) struct Opening {
     pub rules: Arc<[OpenRule]>,
     pub rights: Arc<Rights>,
     pub keys: Arc<Snapshot>,
+    pub records: Records,
     pub tally: Tally,
     /// What was counted last under a kid: most values of an answer share few kids.
     pub last_kid: Option<Kid>,
@@ -42,6 +46,18 @@ impl Visit for Opening {
     }
 
     fn stays(&self, _: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn enter(&mut self, bound: &Bound, key: Found<'_>) -> Result<(), Stop> {
+        Ok(self.records.enter_answer(bound, key, &self.keys)?)
+    }
+
+    fn leave(&mut self) {
+        self.records.leave();
+    }
+
+    fn unlisted(&mut self, _: &Closed) -> Result<(), Stop> {
         Ok(())
     }
 
@@ -72,6 +88,9 @@ impl Visit for Opening {
         };
         match (shown, rule.class.on_integrity) {
             (Some(act), _) => Ok(act),
+            (None, OnIntegrity::Fail) if rule.is_bound => {
+                Err(Refusal::new(Code::Integrity).on(&rule.field).by("bind").into())
+            }
             (None, OnIntegrity::Fail) => Err(Refusal::new(Code::Integrity).on(&rule.field).into()),
             (None, OnIntegrity::Mark) => {
                 json::escape(proof::MARKER.as_bytes(), made);
@@ -86,15 +105,21 @@ impl Opening {
     /// `None` if the text is not an envelope of the rule's class that opens.
     fn declared(&mut self, rule: &OpenRule, text: &[u8], made: &mut Vec<u8>) -> Option<Act> {
         if rule.right == Right::Sealed {
-            let kid = envelope::parse(text).ok()?.kid();
-            if self.keys.class_of(kid)? != &rule.class.params.id {
+            let parsed = envelope::parse(text).ok()?;
+            let kid = parsed.kid();
+            let is_bound = parsed.flags().bond() == Bond::Record;
+            if self.keys.class_of(kid)? != &rule.class.params.id || is_bound != rule.is_bound {
                 return None;
             }
             self.note(kid);
             tally::count(&mut self.tally.withheld, &rule.class.name);
             return Some(Act::Keep);
         }
-        let Opened::Value { kid, class, typed } = self.keys.open(text) else { return None };
+        let opened = match rule.is_bound {
+            true => self.keys.open_in(Some(self.records.current()?), text),
+            false => self.keys.open(text),
+        };
+        let Opened::Value { kid, class, typed } = opened else { return None };
         if class != rule.class.params.id {
             return None;
         }

@@ -12,11 +12,13 @@
 //! from its start; otherwise a body sent byte by byte would cost the square of its length
 //! (2026-11).
 
+mod ahead;
 mod places;
 
 use super::{
     frame::{Frame, State, Whole},
     json::{self, Reach, Traits},
+    scan::ahead::Ahead,
     splice::Splice,
     tree::Tree,
     visit::{Lexeme, Stop, Visit},
@@ -39,6 +41,8 @@ pub(super) struct Scanner {
     /// How many open frames must be held whole.
     held: usize,
     whole: Option<Whole>,
+    /// How far a record was read in search of its key, before it is scanned.
+    ahead: Option<Ahead>,
     safe: usize,
 }
 
@@ -54,6 +58,7 @@ impl Scanner {
             partial: None,
             held: 0,
             whole: None,
+            ahead: None,
             safe: 0,
         }
     }
@@ -176,6 +181,19 @@ impl Scanner {
                             }
                         }
                         b'{' | b'[' => {
+                            if byte == b'{'
+                                && let Some(bound) = tree.node(self.next).bound
+                                && !self.enter(
+                                    input,
+                                    base,
+                                    at,
+                                    is_last,
+                                    tree.bound(bound),
+                                    visit,
+                                )?
+                            {
+                                return self.pause(state, base + at);
+                            }
                             state = self.open::<R, V>(byte == b'[', base + at, tree)?;
                             at += 1;
                             continue;

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::{
     opening::Opening,
     proof::{Direction, Sealed, Unsealed},
+    record::Records,
     scan::Scanner,
     sealing::Sealing,
     splice::Splice,
@@ -85,7 +86,8 @@ impl Transform<Sealed> {
                 let tree = Tree::new(node, |rule| rule.required);
                 let rules = tree.rules().into();
                 let (tally, written) = (Tally::default(), Written::default());
-                Body::Seal(Windows::new(tree, Sealing { rules, keys, tally, written }))
+                let records = Records::new(plan);
+                Body::Seal(Windows::new(tree, Sealing { rules, keys, records, tally, written }))
             }
         };
         Self { body, direction: PhantomData }
@@ -103,9 +105,10 @@ impl Transform<Unsealed> {
                 let tree = Tree::new(node, |_| false);
                 let rules = tree.rules().into();
                 let (rights, tally) = (plan.rights.clone(), Tally::default());
+                let records = Records::new(plan);
                 Body::Open(Windows::new(
                     tree,
-                    Opening { rules, rights, keys, tally, last_kid: None },
+                    Opening { rules, rights, keys, records, tally, last_kid: None },
                 ))
             }
         };

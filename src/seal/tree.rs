@@ -1,7 +1,9 @@
 //! The compiled form of a body's shape: a [`Node`] laid flat, with keys that are quickly told apart
 //! from the many keys that nothing is declared of.
 
-use crate::model::Node;
+use std::collections::BTreeSet;
+
+use crate::model::{Bound, KeyPlace, Node, Origin, Others, Unknown};
 
 /// Index of the node that describes nothing: everything under it is elsewhere.
 pub(super) const ELSEWHERE: u32 = 0;
@@ -11,7 +13,25 @@ pub(super) const ELSEWHERE: u32 = 0;
 pub(super) struct Tree<R> {
     nodes: Vec<Flat>,
     rules: Vec<R>,
+    others: Vec<Closed>,
+    bounds: Vec<Bound>,
     root: u32,
+}
+
+/// What is said of the members of an object that no field is declared for.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// Whose policy it is, and what becomes of what is not listed.
+    pub said: Others,
+    /// The members that are listed, as bytes.
+    plain: BTreeSet<Box<[u8]>>,
+}
+
+impl Closed {
+    /// Whether the member is listed.
+    pub fn lists(&self, key: &[u8]) -> bool {
+        self.plain.contains(key)
+    }
 }
 
 /// One node, laid flat.
@@ -29,6 +49,12 @@ pub(super) struct Flat {
     pub record: bool,
     /// Members that may not be missing, with the rule that says so.
     pub required: Vec<(u32, u32)>,
+    /// What is said of other members.
+    pub others: Option<u32>,
+    /// That an object here is a record to which values are bound.
+    pub bound: Option<u32>,
+    /// Whether the value is ours, so that the caller does not get it.
+    pub is_added: bool,
 }
 
 #[derive(Debug)]
@@ -67,12 +93,17 @@ impl Flat {
 
     /// Whether this kind of container is one in which the declared fields can be found.
     pub fn admits(&self, is_array: bool) -> bool {
-        if is_array { self.elements.is_some() } else { !self.members.is_empty() }
+        if is_array { self.elements.is_some() } else { self.has_members() }
     }
 
     /// Whether a value here must be an object or an array, so that what is under it can be found.
     pub fn is_container(&self) -> bool {
-        self.rule.is_none() && (!self.members.is_empty() || self.elements.is_some())
+        self.rule.is_none() && (self.has_members() || self.elements.is_some())
+    }
+
+    /// Whether an object is expected here.
+    fn has_members(&self) -> bool {
+        !self.members.is_empty() || self.others.is_some()
     }
 }
 
@@ -87,7 +118,13 @@ fn look_of(key: &[u8]) -> (usize, u64) {
 impl<R: Clone> Tree<R> {
     /// Lays `node` flat. `is_required` says whether the member that holds a rule may not be missing.
     pub fn new(node: &Node<R>, is_required: impl Fn(&R) -> bool) -> Self {
-        let mut tree = Self { nodes: vec![Flat::default()], rules: Vec::new(), root: ELSEWHERE };
+        let mut tree = Self {
+            nodes: vec![Flat::default()],
+            rules: Vec::new(),
+            others: Vec::new(),
+            bounds: Vec::new(),
+            root: ELSEWHERE,
+        };
         (tree.root, _) = tree.lay(node, &is_required);
         tree
     }
@@ -105,16 +142,41 @@ impl<R: Clone> Tree<R> {
             self.rules.push(rule.clone());
             flat.rule = Some(index);
         }
-        for (place, (key, child)) in node.members.iter().enumerate() {
+        // What is only counted asks nothing of the form of a value.
+        if let Some(others) = &node.others
+            && (others.unknown == Unknown::Deny || !node.members.is_empty())
+        {
+            let plain = others.plain.iter().map(|key| key.as_bytes().into()).collect();
+            flat.others = Some(self.others.len() as u32);
+            self.others.push(Closed { said: others.clone(), plain });
+        }
+        if let Some(bound) = &node.bound {
+            flat.bound = Some(self.bounds.len() as u32);
+            self.bounds.push(bound.clone());
+            if let KeyPlace::Member { name, origin: Origin::Added } = &bound.key {
+                self.nodes.push(Flat { is_added: true, ..Flat::default() });
+                let node = self.nodes.len() as u32 - 1;
+                flat.members.push(Member { key: name.as_bytes().into(), node });
+            }
+        }
+        for (key, child) in &node.members {
             let (child, needed) = self.lay(child, is_required);
             if let Some(rule) = needed {
-                flat.required.push((place as u32, rule));
+                flat.required.push((child, rule));
                 needs = needs.or(needed);
             }
-            let (word, bit) = look_of(key.as_bytes());
+            flat.members.push(Member { key: key.as_bytes().into(), node: child });
+        }
+        flat.members.sort_by(|one, other| one.key.cmp(&other.key));
+        for member in &flat.members {
+            let (word, bit) = look_of(&member.key);
             // Invariant: a place in a filter is below its length.
             flat.filter[word] |= bit;
-            flat.members.push(Member { key: key.as_bytes().into(), node: child });
+        }
+        // So far they name the node; what is looked for is its place among the members.
+        for (node, _) in &mut flat.required {
+            let place = flat.members.iter().position(|member| member.node == *node);
+            *node = place.unwrap_or_default() as u32;
         }
         if let Some(child) = &node.elements {
             flat.elements = Some(self.lay(child, is_required).0);
@@ -140,6 +202,16 @@ impl<R> Tree<R> {
     pub fn node(&self, index: u32) -> &Flat {
         // Invariant: node 0 is made by `new`, and nothing removes nodes.
         self.nodes.get(index as usize).unwrap_or(&self.nodes[0])
+    }
+
+    /// What is said of other members.
+    pub fn others(&self, index: u32) -> Option<&Closed> {
+        self.others.get(index as usize)
+    }
+
+    /// A record to which values are bound.
+    pub fn bound(&self, index: u32) -> Option<&Bound> {
+        self.bounds.get(index as usize)
     }
 
     /// The rules, by index.

@@ -1,7 +1,7 @@
 //! What the scanner asks of a direction: what becomes of each place that it finds.
 
-use super::json::Traits;
-use crate::base::refusal::Refusal;
+use super::{json::Traits, tree::Closed};
+use crate::{base::refusal::Refusal, model::Bound};
 
 /// One JSON value, as its bytes.
 #[derive(Clone, Copy)]
@@ -18,6 +18,17 @@ pub(super) enum Lexeme<'a> {
     String(&'a [u8], Traits),
     /// `true`.
     True,
+}
+
+/// What was found where the key of a record should be.
+#[derive(Clone, Copy)]
+pub(super) enum Found<'a> {
+    /// Nothing.
+    Nothing,
+    /// One value.
+    One(Lexeme<'a>),
+    /// More than one, of which a reader takes this one and another that.
+    Several,
 }
 
 /// What becomes of a value.
@@ -44,6 +55,15 @@ pub(super) trait Visit {
 
     /// Bytes that stay because nothing is declared of them, strings without escapes whole.
     fn stays(&self, bytes: &[u8]) -> Result<(), Refusal>;
+
+    /// A record begins to which values are bound, until [`Self::leave`].
+    fn enter(&mut self, bound: &Bound, key: Found<'_>) -> Result<(), Stop>;
+
+    /// The record that was entered last ends.
+    fn leave(&mut self);
+
+    /// A member that the policy does not list, where it says something of these.
+    fn unlisted(&mut self, closed: &Closed) -> Result<(), Stop>;
 
     /// A key of which nothing is declared and that has escapes.
     fn key(&mut self, inside: &[u8]) -> Result<(), Stop>;

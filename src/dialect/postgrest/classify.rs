@@ -88,7 +88,7 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     // the policy is for the one, and not for the other.
     let undeclared = match &target {
         Target::Undeclared(name) => Some(Entity::undeclared(name.clone())),
-        Target::Entity(_) | Target::Function(_) | Target::Service => None,
+        Target::Entity(_) | Target::Function(_) | Target::Open(_) | Target::Service => None,
     };
     let own = entity.or(undeclared.as_ref());
     let mut walk = Walk::new(declared, schema, own, head.target)?;
