@@ -22,9 +22,9 @@ pub struct Node<F> {
     /// Whether an object here is a record: the unit that is held whole, and that a window ends after.
     pub record: bool,
     /// What is said of other members, if it is an object in a request.
-    pub others: Option<Others>,
+    pub others: Option<Box<Others>>,
     /// Whether values of an object here, and of all under it, are bound to a record.
-    pub bound: Option<Bound>,
+    pub bound: Option<Box<Bound>>,
 }
 
 /// What is said of members that no field is declared for.
@@ -144,7 +144,7 @@ impl<F> Node<F> {
 
     /// Every record to which values are bound, this one first.
     pub fn records(&self) -> Vec<&Bound> {
-        let mut found: Vec<&Bound> = self.bound.iter().collect();
+        let mut found: Vec<&Bound> = self.bound.as_deref().into_iter().collect();
         found.extend(self.members.values().flat_map(Self::records));
         found.extend(self.elements.iter().flat_map(|node| node.records()));
         found

@@ -212,6 +212,10 @@ fn upstream_request(
     // The body was read already, or is read as it is sent: nobody waits for a 100 upstream.
     head.headers.remove(header::EXPECT);
     if !plan.passes() {
+        head::remove_copies(&mut head.headers);
+    }
+    // Of an answer that passes as it is, any coding and any part will do.
+    if !plan.passes_answer() {
         head::prepare_protected(&mut head.headers);
     }
     if let Some(length) = length {

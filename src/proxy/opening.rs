@@ -31,7 +31,7 @@ pub enum Opened {
     /// Every byte passes as it comes: nothing in it was to be opened.
     Through(Incoming),
     /// All of it.
-    Whole(Vec<u8>, Tally),
+    Whole(Vec<u8>, Box<Tally>),
 }
 
 /// An answer that is opened while it leaves.
@@ -98,7 +98,7 @@ impl Opening<'_> {
             if !long.advance().await? {
                 let Long { transform, mut held, .. } = long;
                 let Finished { tally, .. } = transform.finish(&mut held)?;
-                return Ok(Opened::Whole(held, tally));
+                return Ok(Opened::Whole(held, Box::new(tally)));
             }
         }
         Ok(Opened::Long(Box::new(long)))
@@ -115,7 +115,7 @@ impl Opening<'_> {
         }
         let json = matches!(media, Media::Json | Media::OtherJson);
         let opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
-        Ok(Opened::Whole(opened, Tally::default()))
+        Ok(Opened::Whole(opened, Box::default()))
     }
 
     /// Header values: the same.

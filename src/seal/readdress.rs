@@ -32,8 +32,8 @@ pub fn readdress(
     op: &Operation,
     keys: &Snapshot,
 ) -> Result<(Vec<Option<Replacement>>, Written, Tally), Refusal> {
-    let mut readdress =
-        Readdress { plan, keys, written: Written::default(), tally: Tally::default() };
+    let tally = Tally { unknown: plan.unknown.clone(), ..Tally::default() };
+    let mut readdress = Readdress { plan, keys, written: Written::default(), tally };
     let mut replacements = Vec::with_capacity(op.uses.len());
     for (place, one) in op.uses.iter().enumerate() {
         let rule = plan.filters.get(place).and_then(Option::as_ref);

@@ -148,11 +148,11 @@ impl<R: Clone> Tree<R> {
         {
             let plain = others.plain.iter().map(|key| key.as_bytes().into()).collect();
             flat.others = Some(self.others.len() as u32);
-            self.others.push(Closed { said: others.clone(), plain });
+            self.others.push(Closed { said: (**others).clone(), plain });
         }
         if let Some(bound) = &node.bound {
             flat.bound = Some(self.bounds.len() as u32);
-            self.bounds.push(bound.clone());
+            self.bounds.push((**bound).clone());
             if let KeyPlace::Member { name, origin: Origin::Added } = &bound.key {
                 self.nodes.push(Flat { is_added: true, ..Flat::default() });
                 let node = self.nodes.len() as u32 - 1;

@@ -10,7 +10,7 @@ use labseal::{
     },
     dialect::{DIALECTS, Dialect, Head},
     model::{
-        BodyForm, EntityDecl, FieldRef, Node, Operation, Surface, Target, Test, UseKind, Verb,
+        BodyForm, EntityDecl, FieldRef, Node, Operation, Rest, Surface, Target, Test, UseKind, Verb,
     },
 };
 
@@ -18,6 +18,8 @@ fn surface() -> Surface {
     let entity = |name: &str, fields: &[&str]| EntityDecl {
         name: EntityName::new(name),
         fields: fields.iter().map(|field| FieldName::new(*field)).collect(),
+        rest: Rest::default(),
+        bind: None,
     };
     Surface {
         schemas: vec!["lab".into(), "archive".into()],
@@ -401,7 +403,12 @@ fn a_surface_that_cannot_be_served_is_refused() {
         schemas: schemas.iter().map(|s| (*s).to_owned()).collect(),
         entities: names
             .iter()
-            .map(|name| EntityDecl { name: EntityName::new(*name), fields: Vec::new() })
+            .map(|name| EntityDecl {
+                name: EntityName::new(*name),
+                fields: Vec::new(),
+                rest: Rest::default(),
+                bind: None,
+            })
             .collect(),
         routes: Vec::new(),
     };

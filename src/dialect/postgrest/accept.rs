@@ -74,9 +74,18 @@ fn elements(value: &str) -> Vec<&str> {
 
 /// Whether a write answers with the records that it wrote.
 pub(super) fn wants_representation(headers: &HeaderMap) -> bool {
+    prefers(headers, "return=representation")
+}
+
+/// Whether a creation changes records that are there already.
+pub(super) fn merges_duplicates(headers: &HeaderMap) -> bool {
+    prefers(headers, "resolution=merge-duplicates")
+}
+
+fn prefers(headers: &HeaderMap, wish: &str) -> bool {
     headers.get_all("prefer").iter().any(|value| {
         let text = String::from_utf8_lossy(value.as_bytes());
-        text.split(',').any(|part| part.trim().eq_ignore_ascii_case("return=representation"))
+        text.split(',').any(|part| part.trim().eq_ignore_ascii_case(wish))
     })
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use http::HeaderName;
 
 use super::{
-    accept,
+    accept, bind,
     cursor::{Field, Name},
     declared::{Declared, Entity},
     embed::{self, Unit},
@@ -22,7 +22,10 @@ use crate::{
         ident::{EntityName, FieldName, FunctionName},
         refusal::{Code, Refusal},
     },
-    dialect::{Head, text::Decoded},
+    dialect::{
+        Head,
+        text::{Decoded, Edit},
+    },
     model::{BodyForm, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
 };
 
@@ -34,6 +37,8 @@ pub(super) struct Reading {
     pub(super) operation: Operation,
     /// Aligned with the operation's uses.
     pub(super) sites: Vec<Site>,
+    /// What is asked of the server beside what the caller asks for.
+    pub(super) additions: Vec<Edit>,
 }
 
 /// Where a use is spelled. All ranges are of the raw target.
@@ -81,7 +86,11 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     };
     let target = address(&resource, schema, entity);
     if head.method.as_str() == "OPTIONS" {
-        return Ok(Reading { operation: describe(target), sites: Vec::new() });
+        return Ok(Reading {
+            operation: describe(target),
+            sites: Vec::new(),
+            additions: Vec::new(),
+        });
     }
 
     // Columns of an undeclared target are told from those of an undeclared embed: an exception in
@@ -105,19 +114,28 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     let answer = match (schema, answers_records) {
         (Some(schema), true) => {
             let members = embed::members(declared, schema, &walk.select, entity);
-            readable(embed::one_or_many(members, Unit::Record), head)?
+            let mut answer = embed::one_or_many(members, Unit::Record);
+            bind::attach(&mut answer, entity, &walk.select);
+            bind::has_its_keys(declared, &answer)?;
+            readable(answer, head)?
         }
         _ => Node::default(),
     };
+    let additions = match schema {
+        Some(schema) if !answer.records().is_empty() => {
+            bind::additions(declared, schema, head.target, &walk.select, entity)?
+        }
+        _ => Vec::new(),
+    };
     let body = match (verb, entity) {
         (Verb::Create | Verb::Replace | Verb::Update, Some(entity))
-            if !entity.columns.is_empty() =>
+            if entity.has_say_in_bodies() =>
         {
-            BodyForm::Records(embed::one_or_many(entity.members(), Unit::Record))
+            BodyForm::Records(bind::body(entity, verb, head.headers, &uses, &sites)?)
         }
         _ => BodyForm::Opaque,
     };
-    Ok(Reading { operation: Operation { verb, target, uses, body, answer }, sites })
+    Ok(Reading { operation: Operation { verb, target, uses, body, answer }, sites, additions })
 }
 
 fn address(resource: &Resource, schema: Option<&str>, entity: Option<&Entity>) -> Target {

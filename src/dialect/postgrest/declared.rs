@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     base::ident::{EntityName, FieldName},
     dialect::SurfaceError,
-    model::{FieldRef, Node, Surface},
+    model::{BindDecl, FieldRef, Node, Rest, Surface, Unknown},
 };
 
 /// A declared entity.
@@ -14,12 +14,21 @@ pub(super) struct Entity {
     pub(super) name: EntityName,
     /// Its protected columns.
     pub(super) columns: BTreeSet<String>,
+    /// What else its records hold.
+    pub(super) rest: Rest,
+    /// Whether values are bound to their record.
+    pub(super) bind: Option<BindDecl>,
 }
 
 impl Entity {
     /// One of which the policy says nothing.
     pub(super) fn undeclared(name: EntityName) -> Self {
-        Self { name, columns: BTreeSet::new() }
+        Self { name, columns: BTreeSet::new(), rest: Rest::default(), bind: None }
+    }
+
+    /// Whether a body must be read to be judged.
+    pub(super) fn has_say_in_bodies(&self) -> bool {
+        !self.columns.is_empty() || self.rest.unknown == Unknown::Deny
     }
 
     /// The column as a declared field, if it is one.
@@ -80,7 +89,12 @@ impl Declared {
                 );
             }
             let columns = entity.fields.iter().map(|field| field.as_str().to_owned()).collect();
-            let declared = Entity { name: entity.name.clone(), columns };
+            let declared = Entity {
+                name: entity.name.clone(),
+                columns,
+                rest: entity.rest.clone(),
+                bind: entity.bind.clone(),
+            };
             if entities.insert((schema.to_owned(), table.to_owned()), declared).is_some() {
                 wrong(name, "it is declared twice");
             }
@@ -106,6 +120,12 @@ impl Declared {
     /// A declared table.
     pub(super) fn entity(&self, schema: &str, table: &str) -> Option<&Entity> {
         self.entities.get(&(schema.to_owned(), table.to_owned()))
+    }
+
+    /// What a field is bound to, if it is: the declaration of its entity.
+    pub(super) fn bind_of(&self, field: &FieldRef) -> Option<&BindDecl> {
+        let entity = self.entities.values().find(|entity| entity.name == field.entity)?;
+        entity.bind.as_ref().filter(|bind| bind.fields.contains(&field.field))
     }
 
     /// Whether some entity protects a column of this name.

@@ -8,6 +8,7 @@
 //! are lax, ours are strict: see [`query`]. (2026-11)
 
 mod accept;
+mod bind;
 mod classify;
 mod cursor;
 mod declared;
@@ -55,7 +56,7 @@ impl Dialect for PostgRest {
         head: Head<'_>,
         replacements: &[Option<Replacement>],
     ) -> Result<Readdressed, Refusal> {
-        let sites = classify::read(&self.declared, head)?.sites;
+        let classify::Reading { sites, additions, .. } = classify::read(&self.declared, head)?;
         if sites.len() != replacements.len() {
             return Err(Code::Internal.into());
         }
@@ -72,6 +73,8 @@ impl Dialect for PostgRest {
             }
             edits.extend(found);
         }
+        edits.extend(additions);
+        edits.sort_by_key(|(range, _)| range.start);
         let target = text::splice(head.target, &edits).ok_or(Code::Internal)?;
         if !edits.is_empty() {
             // The whole query first: rewriting may have moved parameters to other names.
