@@ -123,8 +123,12 @@ impl Opening<'_> {
         if matches!(self.plan.answer, AnswerPlan::Pass) {
             return;
         }
+        let repeats = |value: &[u8]| {
+            let has = |piece: &[u8]| memchr::memmem::find(value, piece).is_some();
+            has(b"ls1") || self.echoes.iter().any(|(piece, _)| has(piece.as_bytes()))
+        };
         for value in headers.values_mut() {
-            if memchr::memmem::find(value.as_bytes(), b"ls1").is_some() {
+            if repeats(value.as_bytes()) {
                 let rights = &self.plan.rights;
                 let opened =
                     echo::header(value.as_bytes(), self.written, self.echoes, rights, self.keys);
