@@ -62,7 +62,11 @@ fn uses(operation: &Operation) -> Vec<String> {
         assert_eq!(filter.operator, "parameter");
         let value = match &filter.test {
             Test::Equal(text) => String::from_utf8(text.expose().to_vec()).unwrap(),
-            Test::In(_) | Test::IsNull | Test::Other => "*".to_owned(),
+            Test::Bound { .. }
+            | Test::In(_)
+            | Test::IsNull
+            | Test::Other
+            | Test::Pattern { .. } => "*".to_owned(),
         };
         let entity = u.entity.as_ref().map_or("?", |entity| entity.as_str());
         format!("{entity}: {} = {value}", u.column)

@@ -5,7 +5,7 @@ mod stranger;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use labseal::base::{
-    class::{Mode, Rung},
+    class::{Equality, Mode, Rung},
     ident::{ClassId, Tenant},
     secret::{Plaintext, SecretKey},
 };
@@ -89,7 +89,7 @@ impl Case {
                 let ring = RingKey::from_secret(SecretKey::new(unhex(&self.index_ring)));
                 let (tenant, class) = self.names();
                 let index = IndexClassKey::derive(&ring, &tenant, &class).unwrap();
-                let ladder = Ladder::new(&index, &self.rungs(), &value).unwrap();
+                let ladder = Ladder::new(&index, &self.rungs(), Equality::Exact, &value).unwrap();
                 let tokens = (&ladder, Parity::of(self.index_version));
                 seal_searchable_in(&key, Some(&record), tokens, &value, &mut nonces, &mut out)
             }
@@ -104,12 +104,11 @@ impl Case {
     fn seal_as_a_stranger(&self) -> String {
         let class = stranger::Class { tenant: &self.tenant, id: &self.class };
         let (value, key) = (bytes(&self.value), bytes(&self.key));
-        let forms: Vec<_> = self
-            .rungs()
-            .iter()
-            .map(|rung| (normal::name(*rung), normal::form(*rung, &self.value())))
-            .collect();
-        let forms: Vec<_> = forms.iter().map(|(name, form)| (*name, form.expose())).collect();
+        let rungs = self.rungs();
+        let forms = normal::forms(&rungs, Equality::Exact, &self.value());
+        let names: Vec<_> = rungs.iter().map(|r| normal::name(*r, Equality::Exact)).collect();
+        let forms: Vec<(&str, &[u8])> =
+            names.iter().zip(&forms).map(|(name, form)| (name.as_ref(), form.expose())).collect();
         let (letter, ladder, odd) = match self.mode() {
             Mode::Searchable => {
                 let tokens = stranger::tokens(&unhex(&self.index_ring), &class, &forms);

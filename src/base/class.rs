@@ -29,21 +29,81 @@ impl Mode {
     }
 }
 
-/// One rung of the token ladder: a grain of equality.
+/// What a searchable class takes for equal. The stored value keeps its spelling in all of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Equality {
+    /// Texts that differ in case alone are equal.
+    Ci,
+    /// Texts that differ in case and marks (accents) alone are equal.
+    CiAi,
+    /// Equal is what is the same.
+    #[default]
+    Exact,
+    /// Spaces at the end do not count.
+    PadSpace,
+}
+
+impl Equality {
+    /// All of them, by the words of the policy file.
+    pub const WORDS: &[(&str, Self)] = &[
+        ("exact", Self::Exact),
+        ("ci", Self::Ci),
+        ("ci_ai", Self::CiAi),
+        ("pad_space", Self::PadSpace),
+    ];
+
+    /// The word of the policy file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ci => "ci",
+            Self::CiAi => "ci_ai",
+            Self::Exact => "exact",
+            Self::PadSpace => "pad_space",
+        }
+    }
+}
+
+/// One rung of the token ladder: a grain of equality. Inside a token a rung has a versioned name:
+/// `crypto::normal`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Rung {
-    /// The exact text.
+    /// The whole value, as far as the class's [`Equality`] tells values apart.
     Eq,
     /// The case-folded text.
     Ieq,
+    /// Year and month of a date or a point in time.
+    Month,
+    /// The first so many characters of the next finer rung's text.
+    Prefix(u8),
+    /// The year of a date or a point in time.
+    Year,
 }
 
 impl Rung {
-    /// The word of the policy file. Inside a token a rung has a versioned name: `crypto::normal`.
-    pub fn as_str(self) -> &'static str {
+    /// Reads the word of the policy file and the register.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "eq" => Some(Self::Eq),
+            "ieq" => Some(Self::Ieq),
+            "month" => Some(Self::Month),
+            "year" => Some(Self::Year),
+            _ => {
+                let digits = word.strip_prefix("prefix(")?.strip_suffix(')')?;
+                let count = digits.parse().ok().filter(|count| *count > 0)?;
+                Some(Self::Prefix(count)).filter(|rung| rung.to_string() == word)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Rung {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Eq => "eq",
-            Self::Ieq => "ieq",
+            Self::Eq => f.write_str("eq"),
+            Self::Ieq => f.write_str("ieq"),
+            Self::Month => f.write_str("month"),
+            Self::Prefix(count) => write!(f, "prefix({count})"),
+            Self::Year => f.write_str("year"),
         }
     }
 }
@@ -94,4 +154,6 @@ pub struct ClassParams {
     pub ty: ValueType,
     /// The token ladder, coarse to fine. Empty unless `mode` is [`Mode::Searchable`].
     pub rungs: Vec<Rung>,
+    /// What the rungs take for equal. [`Equality::Exact`] unless `mode` is [`Mode::Searchable`].
+    pub equality: Equality,
 }

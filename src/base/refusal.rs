@@ -69,7 +69,7 @@ codes! {
     /// The answer was asked for in a format whose fields cannot be found.
     UnsupportedAnswer = "LS107", 400, "the requested answer format cannot be opened", "accept application/json";
     /// The mode of the field cannot decide conflicts.
-    UnsupportedConflict = "LS108", 400, "conflicts cannot be decided on this sealed field", "use a field of a deterministic class";
+    UnsupportedConflict = "LS108", 400, "conflicts cannot be decided on this sealed field", "use a field of a deterministic class, or say by on_conflict or key: that it decides none";
     /// A header would change the meaning of the request behind our back.
     UnsupportedHeader = "LS109", 400, "a header changes the meaning of the request in a way that cannot be followed", "leave out the method override, trailer or upgrade";
     /// The framing of the message is ambiguous.

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
 
 use crate::base::{
-    class::{Mode, Rung},
+    class::Mode,
     ident::{ClassId, Kid, Tenant},
     secret::Plaintext,
 };
@@ -23,7 +23,6 @@ use super::{
     derive::{DeriveError, Label, length},
     envelope::{self, Flags, HEADER, Parity, Parsed},
     mac::{HmacKey, sha256},
-    normal,
     pad::{self, Padding},
     ring::RingKey,
 };
@@ -141,10 +140,10 @@ impl IndexClassKey {
         self.kid
     }
 
-    /// The token of a normal form on a rung: HMAC-SHA256 over TUP(name, form), or over
+    /// The token of a normal form, which `name` names: HMAC-SHA256 over TUP(name, form), or over
     /// TUP(name, "sha256", SHA-256(form)) where the form does not fit a tuple.
-    pub fn token(&self, rung: Rung, normal: &Plaintext) -> Token {
-        let name = normal::name(rung).as_bytes();
+    pub fn token(&self, name: &str, normal: &Plaintext) -> Token {
+        let name = name.as_bytes();
         // Invariant: names are short literals.
         let name_len = length(name).unwrap_or_default();
         let form = normal.expose();

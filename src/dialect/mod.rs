@@ -8,7 +8,7 @@
 //! A new family is one file or folder here and one line in [`DIALECTS`].
 
 mod json;
-mod postgrest;
+pub mod postgrest;
 mod text;
 
 use http::{HeaderMap, Method};

@@ -175,7 +175,12 @@ impl Snapshot {
                 match sealing.params.mode {
                     Mode::Searchable => {
                         let (tokens, parity) = sealing.active_tokens.as_ref().ok_or_else(none)?;
-                        let ladder = Ladder::new(tokens, &sealing.params.rungs, value)?;
+                        let ladder = Ladder::new(
+                            tokens,
+                            &sealing.params.rungs,
+                            sealing.params.equality,
+                            value,
+                        )?;
                         Nonces::with_thread(|nonces| {
                             seal_searchable_in(key, record, (&ladder, *parity), value, nonces, out)
                         })?;
@@ -268,7 +273,7 @@ impl Snapshot {
         let at = rungs.iter().position(|other| *other == rung);
         let count = at.ok_or_else(|| not_testable(sealing))? + 1;
         let ranges = sealing.tokens.iter().map(|key| {
-            let ladder = Ladder::new(key, rungs, value)?;
+            let ladder = Ladder::new(key, rungs, sealing.params.equality, value)?;
             ladder.range(count).ok_or_else(|| not_testable(sealing))
         });
         ranges.collect()

@@ -8,9 +8,11 @@ pub mod operation;
 pub mod shape;
 pub mod surface;
 
-pub use operation::{BodyForm, Filter, Operation, Replacement, Target, Test, Use, UseKind, Verb};
-pub use shape::{Bound, KeyPlace, Node, Origin, Others};
-pub use surface::{BindDecl, EntityDecl, Rest, RouteDecl, Surface, Unknown};
+pub use operation::{
+    BodyForm, Bound, Case, Filter, Operation, Replacement, Target, Test, Use, UseKind, Verb,
+};
+pub use shape::{BoundRecord, KeyPlace, Node, Origin, Others};
+pub use surface::{BindDecl, EntityDecl, FunctionDecl, Rest, RouteDecl, Surface, Unknown};
 
 use std::fmt;
 

@@ -73,17 +73,54 @@ pub struct Filter {
     pub test: Test,
 }
 
+/// Whether a pattern tells upper from lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Case {
+    /// It does.
+    Exact,
+    /// It does not.
+    Folded,
+}
+
+/// On which side of a literal a value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bound {
+    /// Greater.
+    Above,
+    /// Greater or equal.
+    AtLeast,
+    /// Less or equal.
+    AtMost,
+    /// Less.
+    Below,
+}
+
 /// What a filter tests.
 #[derive(Clone, Debug)]
 pub enum Test {
+    /// The field is on one side of the literal.
+    Bound {
+        /// On which side.
+        bound: Bound,
+        /// Of what.
+        literal: Plaintext,
+    },
     /// The field equals the literal. A negation around it does not matter here.
     Equal(Plaintext),
     /// The field equals one of the literals.
     In(Vec<Plaintext>),
     /// The field is null.
     IsNull,
-    /// Anything else: range, pattern, full text.
+    /// Anything else: regular expressions, full text, containment.
     Other,
+    /// The text as a whole is like the pattern.
+    Pattern {
+        /// In the syntax of `LIKE`: `%` any text, `_` any character, `\` before one of them (or
+        /// itself) that stands for itself.
+        pattern: Plaintext,
+        /// Whether case counts.
+        case: Case,
+    },
 }
 
 /// How a column is used in the head.
@@ -95,6 +132,9 @@ pub enum UseKind {
     Conflict,
     /// Tests it.
     Filter(Filter),
+    /// Decides which of two records is the same, if it is part of the key: the request does not say
+    /// what the key is.
+    Key,
     /// Orders by it.
     Order,
     /// Casts, aggregates or reaches into it; the word says which.
@@ -165,7 +205,7 @@ impl Replacement {
     pub fn blank(filter: &Filter) -> Option<Self> {
         let blanks = |count| Some(Self::Exact(vec![vec!["x".to_owned()]; count]));
         match &filter.test {
-            Test::Equal(_) => blanks(1),
+            Test::Bound { .. } | Test::Equal(_) | Test::Pattern { .. } => blanks(1),
             Test::In(literals) => blanks(literals.len()),
             Test::IsNull | Test::Other => None,
         }

@@ -24,7 +24,7 @@ pub struct Node<F> {
     /// What is said of other members, if it is an object in a request.
     pub others: Option<Box<Others>>,
     /// Whether values of an object here, and of all under it, are bound to a record.
-    pub bound: Option<Box<Bound>>,
+    pub bound: Option<Box<BoundRecord>>,
 }
 
 /// What is said of members that no field is declared for.
@@ -40,7 +40,7 @@ pub struct Others {
 
 /// That an object is a record to which values are bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bound {
+pub struct BoundRecord {
     /// Whose record.
     pub entity: EntityName,
     /// Where its key is said.
@@ -81,7 +81,7 @@ pub enum Origin {
     Asked,
 }
 
-impl Bound {
+impl BoundRecord {
     /// The member of the record that says, repeats or would change the key.
     pub fn member(&self) -> Option<&str> {
         match &self.key {
@@ -143,8 +143,8 @@ impl<F> Node<F> {
     }
 
     /// Every record to which values are bound, this one first.
-    pub fn records(&self) -> Vec<&Bound> {
-        let mut found: Vec<&Bound> = self.bound.as_deref().into_iter().collect();
+    pub fn records(&self) -> Vec<&BoundRecord> {
+        let mut found: Vec<&BoundRecord> = self.bound.as_deref().into_iter().collect();
         found.extend(self.members.values().flat_map(Self::records));
         found.extend(self.elements.iter().flat_map(|node| node.records()));
         found

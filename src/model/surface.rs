@@ -1,6 +1,6 @@
 //! What a policy declares of one API, in the words a dialect needs to find it again.
 
-use crate::base::ident::{EntityName, FieldName};
+use crate::base::ident::{EntityName, FieldName, FunctionName};
 
 /// What becomes of a field in a request that the policy does not list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Rest {
 pub struct BindDecl {
     /// The field that tells records apart.
     pub key: FieldName,
+    /// Whether the key is the whole primary key, as far as the policy says.
+    pub is_primary: bool,
     /// The fields that are bound.
     pub fields: Vec<FieldName>,
 }
@@ -64,6 +66,24 @@ pub struct RouteDecl {
     pub is_open: bool,
 }
 
+/// A declared function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionDecl {
+    /// Fully qualified.
+    pub name: FunctionName,
+    /// The protected arguments.
+    pub arguments: Vec<FieldName>,
+    /// The declared entity whose records it returns.
+    pub returns: Option<EntityName>,
+}
+
+impl FunctionDecl {
+    /// The entity that the arguments of a function are fields of.
+    pub fn arguments_of(function: &FunctionName) -> EntityName {
+        EntityName::new(format!("{function}()"))
+    }
+}
+
 /// Everything declared of one API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surface {
@@ -71,6 +91,8 @@ pub struct Surface {
     pub schemas: Vec<String>,
     /// Declared entities.
     pub entities: Vec<EntityDecl>,
+    /// Declared functions.
+    pub functions: Vec<FunctionDecl>,
     /// Declared routes.
     pub routes: Vec<RouteDecl>,
 }

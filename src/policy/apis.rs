@@ -1,21 +1,23 @@
 //! The section `apis:`: which values of which API are of which class.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
 use crate::{
-    base::ident::{ApiName, EntityName, FunctionName},
-    model::{FieldRef, Surface, Unknown},
+    base::ident::{ApiName, EntityName, FieldName, FunctionName},
+    model::{FieldRef, FunctionDecl, Surface, Unknown},
 };
 
 use super::{
     classes::Classes,
-    diagnostic::{Place, Problems},
+    diagnostic::Problems,
     document::{Fields, Node, list, reader::pairs, text},
     entities::{self, bare_name},
+    functions::{self, Argument},
     grants::Grants,
+    names::{excepted, qualify, schema_list},
     plan::{BindRule, Class},
     records::Binds,
     routes,
@@ -35,6 +37,8 @@ pub struct ApiPolicy {
     pub(super) exceptions: Exceptions,
     /// How records are told apart to which values are bound.
     pub(super) binds: Arc<HashMap<EntityName, BindRule>>,
+    /// The primary keys, where the policy says them.
+    pub(super) keys: HashMap<EntityName, Vec<FieldName>>,
     pub(super) grants: Arc<Grants>,
 }
 
@@ -43,6 +47,8 @@ pub struct ApiPolicy {
 pub(super) struct Field {
     pub(super) class: Arc<Class>,
     pub(super) unique: bool,
+    /// What a function does with it, if it is an argument of one.
+    pub(super) argument: Option<Argument>,
     pub(super) line: usize,
     /// Whether its values are bound to their record.
     pub(super) is_bound: bool,
@@ -60,6 +66,7 @@ pub(super) struct Exceptions {
 pub(super) struct Declared {
     pub(super) fields: Vec<(FieldRef, Field)>,
     pub(super) binds: Binds,
+    pub(super) keys: HashMap<EntityName, Vec<FieldName>>,
 }
 
 impl ApiPolicy {
@@ -86,12 +93,18 @@ impl ApiPolicy {
     /// Whether the policy names this function, so that its name may be recorded: any other name is
     /// whatever the caller made it.
     pub fn names_function(&self, function: &FunctionName) -> bool {
-        self.exceptions.functions.contains(function)
+        self.exceptions.functions.contains(function) || self.function(function).is_some()
+    }
+
+    /// A declared function.
+    pub(super) fn function(&self, name: &FunctionName) -> Option<&FunctionDecl> {
+        self.surface.functions.iter().find(|function| function.name == *name)
     }
 
     /// Whether nothing is declared, so that everything passes.
     pub fn is_open(&self) -> bool {
-        self.surface.entities.is_empty() && self.surface.routes.is_empty()
+        let Surface { schemas: _, entities, functions, routes } = &self.surface;
+        entities.is_empty() && functions.is_empty() && routes.is_empty()
     }
 }
 
@@ -114,15 +127,8 @@ pub(super) fn read(
     apis
 }
 
-const LATER: &[&str] = &[
-    "elements",
-    "functions",
-    "masked_writeback",
-    "migration",
-    "on_unsupported",
-    "schema_snapshot",
-    "version",
-];
+const LATER: &[&str] =
+    &["elements", "masked_writeback", "migration", "on_unsupported", "schema_snapshot", "version"];
 
 fn api(
     node: &Node,
@@ -139,6 +145,7 @@ fn api(
     let undeclared = fields.optional("undeclared");
     let unknown_fields = fields.optional("unknown_fields");
     let entities = fields.optional("entities");
+    let functions = fields.optional("functions");
     let routes = fields.optional("routes");
     fields.finish(problems);
 
@@ -150,6 +157,10 @@ fn api(
     }
     if let (Some(_), Some(schemas)) = (routes, schemas) {
         problems.error(schemas.at, "an API with routes has no schemas", "leave schemas out");
+    }
+    if let (Some(_), Some(functions)) = (routes, functions) {
+        let message = "an API with routes has no functions";
+        problems.error(functions.at, message, "declare the route of the function");
     }
     let mut declared = Declared::default();
     let mut surface = Surface::default();
@@ -163,12 +174,15 @@ fn api(
         }
     } else {
         let excepted = undeclared.map(|node| excepted(node, problems)).unwrap_or_default();
-        let pairs = entities.and_then(|node| pairs(node, "entities", problems)).unwrap_or_default();
-        let named: Vec<_> = pairs.iter().map(|(key, _)| (key.text.as_str(), key.at)).collect();
-        surface.schemas = schema_list(schemas, &named, problems);
-        let place =
-            |name, at, problems: &mut Problems| qualify(name, at, &surface.schemas, problems);
-        for (key, node) in pairs {
+        let entities =
+            entities.and_then(|node| pairs(node, "entities", problems)).unwrap_or_default();
+        let functions =
+            functions.and_then(|node| pairs(node, "functions", problems)).unwrap_or_default();
+        let named = entities.iter().chain(functions).map(|(key, _)| (key.text.as_str(), key.at));
+        surface.schemas = schema_list(schemas, &named.collect::<Vec<_>>(), problems);
+        let mut place =
+            |name: &str, at, problems: &mut Problems| qualify(name, at, &surface.schemas, problems);
+        for (key, node) in entities {
             let Some(name) = place(&key.text, key.at, problems) else { continue };
             let name = EntityName::new(name);
             if surface.entities.iter().any(|other| other.name == name) {
@@ -176,6 +190,22 @@ fn api(
             }
             let entity = entities::entity(&name, node, classes, unknown, &mut declared, problems);
             surface.entities.push(entity);
+        }
+        for (key, node) in functions {
+            let Some(name) = place(&key.text, key.at, problems) else { continue };
+            let name = FunctionName::new(name);
+            if surface.functions.iter().any(|other| other.name == name) {
+                problems.error(key.at, format!("`{name}` is declared twice"), "keep one");
+            }
+            let read = functions::read(name, node, classes, &mut declared, &mut place, problems);
+            let Some((function, returns_at)) = read else { continue };
+            if let (Some(entity), Some(at)) = (&function.returns, returns_at)
+                && !surface.entities.iter().any(|declared| declared.name == *entity)
+            {
+                let message = format!("`{entity}` is not declared");
+                problems.error(at, message, "declare it under entities:, or leave returns out");
+            }
+            surface.functions.push(function);
         }
         for (name, at) in excepted.entities {
             let Some(qualified) = place(name, at, problems) else { continue };
@@ -187,11 +217,19 @@ fn api(
             exceptions.entities.insert(qualified);
         }
         for (name, at) in excepted.functions {
-            exceptions.functions.extend(place(name, at, problems).map(FunctionName::new));
+            let Some(qualified) = place(name, at, problems).map(FunctionName::new) else {
+                continue;
+            };
+            if surface.functions.iter().any(|function| function.name == qualified) {
+                let message = format!("`{name}` is declared, so it cannot be undeclared");
+                problems.error(at, message, "leave it out of one of the two");
+            }
+            exceptions.functions.insert(qualified);
         }
     }
-    let protected_names =
-        declared.fields.iter().map(|(field, _)| bare_name(&field.field)).collect();
+    // What a function calls its arguments is no name that a view would repeat.
+    let columns = declared.fields.iter().filter(|(_, field)| field.argument.is_none());
+    let protected_names = columns.map(|(field, _)| bare_name(&field.field)).collect();
     let dialect_node = dialect?;
     Some(ApiPolicy {
         name: ApiName::new(name?),
@@ -202,73 +240,7 @@ fn api(
         protected_names,
         exceptions,
         binds: Arc::new(declared.binds),
+        keys: declared.keys,
         grants: grants.clone(),
     })
-}
-
-/// The names under `undeclared:`, as they stand.
-#[derive(Default)]
-struct Excepted<'a> {
-    entities: Vec<(&'a str, Place)>,
-    functions: Vec<(&'a str, Place)>,
-}
-
-fn excepted<'a>(node: &'a Node, problems: &mut Problems) -> Excepted<'a> {
-    let Some(mut fields) = Fields::of(node, "undeclared", problems) else {
-        return Excepted::default();
-    };
-    let (entities, functions) = (fields.optional("entities"), fields.optional("functions"));
-    if let Some(why) = fields.required("why", "say why nothing protected passes there", problems) {
-        text(why, "why", problems);
-    }
-    fields.finish(problems);
-    let mut names = |node: Option<&'a Node>, what| {
-        let items = node.and_then(|node| list(node, what, problems)).unwrap_or_default();
-        let named = |item: &'a Node| text(item, "a name", problems).map(|name| (name, item.at));
-        items.iter().filter_map(named).collect()
-    };
-    Excepted { entities: names(entities, "entities"), functions: names(functions, "functions") }
-}
-
-/// `schemas:` as written, or the one schema that all entities share.
-fn schema_list(
-    node: Option<&Node>,
-    entities: &[(&str, Place)],
-    problems: &mut Problems,
-) -> Vec<String> {
-    if let Some(node) = node {
-        let items = list(node, "schemas", problems).unwrap_or_default();
-        if items.is_empty() {
-            problems.error(node.at, "schemas names none", "name those that the API exposes");
-        }
-        let named = |item| text(item, "a schema", problems).map(str::to_owned);
-        return items.iter().filter_map(named).collect();
-    }
-    let shared: BTreeSet<_> = entities
-        .iter()
-        .map(|(name, _)| name.split_once('.').map_or("public", |(schema, _)| schema))
-        .collect();
-    if let (true, Some((_, at))) = (shared.len() > 1, entities.first()) {
-        let message = "the entities are in several schemas";
-        problems.error(*at, message, "add schemas: as the API has them, the default first");
-    }
-    shared.first().map(|schema| vec![(*schema).to_owned()]).unwrap_or_default()
-}
-
-/// `table` or `schema.table` as `schema.table`.
-fn qualify(name: &str, at: Place, schemas: &[String], problems: &mut Problems) -> Option<String> {
-    let (schema, table) = match name.split_once('.') {
-        Some((schema, table)) => (schema, table),
-        None => (schemas.first().map_or("public", String::as_str), name),
-    };
-    if schema.is_empty() || table.is_empty() || table.contains(['.', '/', ' ']) {
-        problems.error(at, format!("`{name}` is not a name"), "write schema.table");
-        return None;
-    }
-    if !schemas.is_empty() && !schemas.iter().any(|known| known == schema) {
-        let message = format!("`{schema}` is not one of the schemas of the API");
-        problems.error(at, message, "add it under schemas:");
-        return None;
-    }
-    Some(format!("{schema}.{table}"))
 }

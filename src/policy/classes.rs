@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::base::{
-    class::{ClassParams, Mode, Rung, ValueType},
+    class::{ClassParams, Equality, Mode, Rung, ValueType},
     ident::{ClassId, ClassName},
 };
 
@@ -111,7 +111,7 @@ fn class(name: &str, at: Place, node: &Node, problems: &mut Problems) -> Option<
     let rungs = rungs(mode, ty, ladder, problems);
     suits(mode, ty, at, problems);
     let (id, mask, on_integrity) = (id?, mask?, on_integrity?);
-    let params = ClassParams { id, mode, ty, rungs };
+    let params = ClassParams { id, mode, ty, rungs, equality: Equality::Exact };
     let class = Class { name: ClassName::new(name), params, mask, on_integrity, line: at.line };
     (problems.errors() == before).then_some(class)
 }

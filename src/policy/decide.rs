@@ -11,18 +11,20 @@ use crate::{
     base::{
         class::Mode,
         ident::EntityName,
+        near,
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
     model::{
-        BodyForm, EntityDecl, FieldRef, Filter, KeyPlace, Node, Operation, Target, Test, Unknown,
-        Use, UseKind, Verb,
+        BodyForm, EntityDecl, FieldRef, Filter, FunctionDecl, KeyPlace, Node, Operation, Target,
+        Test, Unknown, Use, UseKind, Verb,
     },
 };
 
 use super::{
     apis::{ApiPolicy, Field},
     entities::bare_name,
+    functions::Argument,
     grants::Granted,
     plan::{
         AnswerPlan, ClassRights, FilterRule, Guard, Made, OpenRule, Plan, RequestPlan, Right,
@@ -80,7 +82,7 @@ impl ApiPolicy {
         let mut unknown = BTreeMap::new();
         for one in &operation.uses {
             self.judge_unlisted(one, &mut unknown)?;
-            filters.push(self.judge_use(one, standing, granted)?);
+            filters.push(self.judge_use(one, operation.verb, standing, granted)?);
         }
         let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
         let request = match (&operation.body, operation.verb) {
@@ -115,6 +117,7 @@ impl ApiPolicy {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(Filter { test: Test::IsNull, .. })
+            | UseKind::Key
             | UseKind::Order
             | UseKind::Transform(_) => return Ok(()),
             UseKind::Filter(filter) => filter.operator,
@@ -146,6 +149,7 @@ impl ApiPolicy {
                     Standing::Unknown
                 }
             }
+            Target::Function(name) if self.function(name).is_some() => Standing::Declared,
             Target::Function(name) if self.exceptions.functions.contains(name) => {
                 Standing::ExceptedFunction
             }
@@ -163,6 +167,7 @@ impl ApiPolicy {
     fn declares(&self, name: &EntityName) -> bool {
         self.surface.entities.iter().any(|entity| entity.name == *name)
             || self.surface.routes.iter().any(|route| route.pattern == *name)
+            || self.surface.functions.iter().any(|f| FunctionDecl::arguments_of(&f.name) == *name)
     }
 
     fn opens(&self, name: &EntityName) -> bool {
@@ -172,6 +177,7 @@ impl ApiPolicy {
     fn judge_use(
         &self,
         one: &Use,
+        verb: Verb,
         standing: Standing,
         granted: &Granted,
     ) -> Result<Option<FilterRule>, Refusal> {
@@ -183,7 +189,7 @@ impl ApiPolicy {
         let field_ref = FieldRef { entity: entity.clone(), field: one.column.clone() };
         let Some(field) = self.fields.get(&field_ref) else {
             let near = |other: &FieldRef| {
-                other.entity == *entity && is_near(other.field.as_str(), one.column.as_str())
+                other.entity == *entity && near::is_near(other.field.as_str(), one.column.as_str())
             };
             return match self.fields.keys().any(near) {
                 true => Err(Code::NearName.into()),
@@ -201,25 +207,62 @@ impl ApiPolicy {
             Err(Refusal::new(Code::FilterNotGranted).on(&field_ref).by(word).at_line(line))
         };
         match &one.kind {
-            UseKind::Column => {
-                match rights(field, granted).is_some_and(|rights| rights.may_write) {
-                    true => Ok(None),
-                    false => {
-                        let line = granted.line(&class.params.id);
-                        Err(Refusal::new(Code::WriteNotGranted)
-                            .on(&field_ref)
-                            .by("columns")
-                            .at_line(line))
-                    }
+            UseKind::Column => match may_store(field, granted) {
+                true => Ok(None),
+                false => {
+                    let line = granted.line(&class.params.id);
+                    Err(Refusal::new(Code::WriteNotGranted)
+                        .on(&field_ref)
+                        .by("columns")
+                        .at_line(line))
                 }
-            }
+            },
             UseKind::Conflict => match class.params.mode {
                 Mode::Deterministic => may_filter("on_conflict").map(|()| None),
                 Mode::Random | Mode::Searchable => {
                     unsupported(Code::UnsupportedConflict, "on_conflict")
                 }
             },
+            UseKind::Key => {
+                let key = self.keys.get(entity);
+                match class.params.mode {
+                    _ if key.is_some_and(|key| !key.contains(&one.column)) => Ok(None),
+                    Mode::Deterministic => may_filter("resolution").map(|()| None),
+                    Mode::Random | Mode::Searchable => {
+                        unsupported(Code::UnsupportedConflict, "resolution")
+                    }
+                }
+            }
+            UseKind::Filter(filter) if field.argument.is_some() => {
+                match (&filter.test, class.params.mode) {
+                    (Test::Equal(_), Mode::Deterministic) if may_store(field, granted) => {
+                        let line = field.line;
+                        Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
+                    }
+                    (Test::Equal(_), Mode::Deterministic) => {
+                        let line = granted.line(&class.params.id);
+                        Err(Refusal::new(Code::FilterNotGranted)
+                            .on(&field_ref)
+                            .by(filter.operator)
+                            .at_line(line))
+                    }
+                    // A function gets one of the many texts that a value may be stored as.
+                    (Test::Equal(_), Mode::Random | Mode::Searchable)
+                    | (
+                        Test::Bound { .. }
+                        | Test::In(_)
+                        | Test::IsNull
+                        | Test::Other
+                        | Test::Pattern { .. },
+                        _,
+                    ) => unsupported(Code::UnsupportedOperator, filter.operator),
+                }
+            }
             UseKind::Filter(filter) => match (&filter.test, class.params.mode) {
+                // The server asks for the whole key by equality, and a range is not that.
+                (Test::Equal(_), Mode::Searchable) if verb == Verb::Replace => {
+                    unsupported(Code::UnsupportedConflict, filter.operator)
+                }
                 // Null is never sealed, so whoever can ask the API at all sees where it stands.
                 (Test::IsNull, _) => Ok(None),
                 (Test::Equal(_) | Test::In(_), Mode::Deterministic | Mode::Searchable) => {
@@ -227,7 +270,8 @@ impl ApiPolicy {
                     let line = field.line;
                     Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
                 }
-                (Test::Equal(_) | Test::In(_), Mode::Random) | (Test::Other, _) => {
+                (Test::Equal(_) | Test::In(_), Mode::Random)
+                | (Test::Bound { .. } | Test::Other | Test::Pattern { .. }, _) => {
                     unsupported(Code::UnsupportedOperator, filter.operator)
                 }
             },
@@ -256,6 +300,7 @@ impl ApiPolicy {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(filter) => filter.operator,
+            UseKind::Key => "resolution",
             UseKind::Order => "order",
             UseKind::Transform(word) => word,
         };
@@ -291,7 +336,7 @@ impl ApiPolicy {
             Right::Masked | Right::Null | Right::Omit => Guard::Unseen,
             Right::Sealed => Guard::PutBack,
         };
-        let write = if rights.is_some_and(|rights| rights.may_write) {
+        let write = if may_store(field, granted) {
             Write::Allowed
         } else {
             Write::Denied { line: granted.line(&field.class.params.id) }
@@ -326,14 +371,10 @@ fn head_key(operation: &Operation) -> Option<Plaintext> {
         UseKind::Column
         | UseKind::Conflict
         | UseKind::Filter(_)
+        | UseKind::Key
         | UseKind::Order
         | UseKind::Transform(_) => None,
     }
-}
-
-/// Whether a server may take one name for the other.
-fn is_near(declared: &str, name: &str) -> bool {
-    declared.to_lowercase() == name.trim().to_lowercase()
 }
 
 /// Whether a record without the field would put a null in its place.
@@ -343,6 +384,16 @@ fn is_written_whole(operation: &Operation, field: &FieldRef) -> bool {
             .uses
             .iter()
             .any(|one| matches!(one.kind, UseKind::Column) && one.column == field.field)
+}
+
+/// Whether the caller may have the value stored; for an argument of a function, whether the caller
+/// may have done with it what the function does.
+fn may_store(field: &Field, granted: &Granted) -> bool {
+    rights(field, granted).is_some_and(|rights| match field.argument {
+        None | Some(Argument::Stored) => rights.may_write,
+        Some(Argument::Either) => rights.may_write && rights.may_filter,
+        Some(Argument::Tested) => rights.may_filter,
+    })
 }
 
 fn rights<'a>(field: &Field, granted: &'a Granted) -> Option<&'a ClassRights> {

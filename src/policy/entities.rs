@@ -13,7 +13,7 @@ use super::{
     classes::Classes,
     diagnostic::{Place, Problems},
     document::{
-        Fields, Node,
+        Fields, Node, list,
         reader::{not_built, pairs},
         text, truth, word,
     },
@@ -32,7 +32,8 @@ pub(super) fn entity(
     let mut entity =
         EntityDecl { name: name.clone(), fields: Vec::new(), rest: Rest::default(), bind: None };
     let Some(mut fields) = Fields::of(node, "an entity", problems) else { return entity };
-    fields.later(&["key", "masked_writeback", "migration"]);
+    fields.later(&["masked_writeback", "migration"]);
+    let key = fields.optional("key");
     let (bind, open) = (fields.optional("bind"), fields.optional("open"));
     let unknown_fields = fields.optional("unknown_fields");
     let columns = match open {
@@ -45,6 +46,14 @@ pub(super) fn entity(
         None => fields.required("fields", "list the fields, or leave the entity out", problems),
     };
     fields.finish(problems);
+    if let Some(node) = key {
+        let columns = list(node, "key", problems).unwrap_or_default();
+        if columns.is_empty() {
+            problems.error(node.at, "key names no column", "name those of the primary key");
+        }
+        let named = |node| text(node, "a column of the key", problems).map(FieldName::new);
+        declared.keys.insert(name.clone(), columns.iter().filter_map(named).collect());
+    }
     for (key, node) in columns.and_then(|node| pairs(node, "fields", problems)).unwrap_or_default()
     {
         if key.text.contains("->") {
@@ -124,29 +133,50 @@ pub(super) fn field(
                 problems.error(node.at, message, "use a deterministic class");
             }
             let line = at.line;
-            Some(Reading::Protected(Field { class, unique: is_unique, line, is_bound: false }))
+            Some(Reading::Protected(Field {
+                class,
+                unique: is_unique,
+                argument: None,
+                line,
+                is_bound: false,
+            }))
         }
-        (None, Some(mode)) => {
-            let words = [("plain", ())];
-            let mode = word(mode, "the mode of a field", &words, &["format_preserving"], problems);
-            match why {
-                Some(why) => drop(text(why, "why", problems)),
-                None => problems.error(
-                    at,
-                    "a plain field lacks `why`",
-                    "say why it needs no protection",
-                ),
-            }
-            mode.map(|()| Reading::Plain)
+        (None, mode @ Some(_)) => {
+            plain(at, mode, why, "a field", problems);
+            Some(Reading::Plain)
         }
         (Some(_), Some(mode)) => {
             problems.error(mode.at, "the class of a field says its mode", "leave mode out");
             None
         }
         (None, None) => {
-            let remedy = "write {class: …}, or {mode: plain, why: …}";
-            problems.error(at, "a field lacks `class`", remedy);
+            plain(at, None, why, "a field", problems);
             None
+        }
+    }
+}
+
+/// Checks `{mode: plain, why: …}` of `what`.
+pub(super) fn plain(
+    at: Place,
+    mode: Option<&Node>,
+    why: Option<&Node>,
+    what: &str,
+    problems: &mut Problems,
+) {
+    let Some(mode) = mode else {
+        let remedy = "write {class: …}, or {mode: plain, why: …}";
+        problems.error(at, format!("{what} lacks `class`"), remedy);
+        return;
+    };
+    let of = what.replacen("an ", "", 1).replacen("a ", "", 1);
+    let (words, later) = ([("plain", ())], ["format_preserving"]);
+    word(mode, &format!("the mode of {what}"), &words, &later, problems);
+    match why {
+        Some(why) => drop(text(why, "why", problems)),
+        None => {
+            let message = format!("a plain {of} lacks `why`");
+            problems.error(at, message, "say why it needs no protection");
         }
     }
 }

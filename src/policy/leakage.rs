@@ -72,5 +72,12 @@ fn grain(rung: Rung) -> &'static str {
     match rung {
         Rung::Eq => "which values are equal (rung eq), in all its fields together",
         Rung::Ieq => "which values are equal but for case (rung ieq), in all its fields together",
+        Rung::Month => {
+            "which values are of the same month (rung month), in all its fields together"
+        }
+        Rung::Prefix(_) => {
+            "which values begin with the same characters (rung prefix), in all its fields together"
+        }
+        Rung::Year => "which values are of the same year (rung year), in all its fields together",
     }
 }

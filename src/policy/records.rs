@@ -118,7 +118,9 @@ impl Bind<'_> {
             problems.error(self.at, message, "give both the same class or type");
         }
         declared.binds.insert(entity.clone(), rule);
-        Some(BindDecl { key: key.field, fields })
+        let primary = declared.keys.get(entity);
+        let is_primary = primary.is_some_and(|columns| *columns == [key.field.clone()]);
+        Some(BindDecl { key: key.field, is_primary, fields })
     }
 }
 

@@ -189,7 +189,7 @@ fn can_bind(bind: &Bind<'_>, pattern: &str, problems: &mut Problems) -> bool {
 }
 
 fn of_parameter(class: Arc<Class>, line: usize) -> Field {
-    Field { class, unique: false, line, is_bound: false }
+    Field { class, unique: false, argument: None, line, is_bound: false }
 }
 
 /// `METHOD /path/{parameter}`.

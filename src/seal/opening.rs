@@ -20,7 +20,7 @@ use crate::{
     },
     crypto::{Bond, Typed, envelope},
     keys::{Opened, Snapshot},
-    model::Bound,
+    model::BoundRecord,
     policy::plan::{Class, OnIntegrity, OpenRule, Right, Rights},
 };
 
@@ -49,7 +49,7 @@ impl Visit for Opening {
         Ok(())
     }
 
-    fn enter(&mut self, bound: &Bound, key: Found<'_>) -> Result<(), Stop> {
+    fn enter(&mut self, bound: &BoundRecord, key: Found<'_>) -> Result<(), Stop> {
         Ok(self.records.enter_answer(bound, key, &self.keys)?)
     }
 

@@ -60,7 +60,7 @@ impl Readdress<'_> {
             Test::In(literals) => literals.as_slice(),
             Test::IsNull => return Ok(None),
             // The policy lets no other test through; if it does, nothing may go out in clear.
-            Test::Other => {
+            Test::Bound { .. } | Test::Other | Test::Pattern { .. } => {
                 let refusal = refused(rule, Code::UnsupportedOperator);
                 return Err(refusal.by(filter.operator));
             }

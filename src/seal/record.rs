@@ -21,7 +21,7 @@ use crate::{
     },
     crypto::Record,
     keys::{Opened, Snapshot},
-    model::{Bound, KeyPlace},
+    model::{BoundRecord, KeyPlace},
     policy::{
         Plan,
         plan::{BindRule, KeyForm, KeyType},
@@ -54,7 +54,7 @@ impl Records {
     /// A record of a request begins. Whether its key must be known is decided by what is in it.
     pub fn enter_request(
         &mut self,
-        bound: &Bound,
+        bound: &BoundRecord,
         found: Found<'_>,
         keys: &Snapshot,
     ) -> Result<(), Refusal> {
@@ -95,7 +95,7 @@ impl Records {
     /// A record of an answer begins. What is wrong with its key shows in the values bound to it.
     pub fn enter_answer(
         &mut self,
-        bound: &Bound,
+        bound: &BoundRecord,
         found: Found<'_>,
         keys: &Snapshot,
     ) -> Result<(), Refusal> {
@@ -113,7 +113,7 @@ impl Records {
         Ok(())
     }
 
-    fn rule(&self, bound: &Bound) -> Result<&BindRule, Refusal> {
+    fn rule(&self, bound: &BoundRecord) -> Result<&BindRule, Refusal> {
         self.binds.get(&bound.entity).ok_or_else(|| Code::Internal.into())
     }
 }

@@ -22,7 +22,7 @@ use crate::{
     },
     crypto::{MAX_DETERMINISTIC, MAX_VALUE, Record, Typed},
     keys::{Opened, SealError, Snapshot},
-    model::{Bound, Unknown},
+    model::{BoundRecord, Unknown},
     policy::plan::{Class, Guard, SealRule, Write},
 };
 
@@ -59,7 +59,7 @@ impl Visit for Sealing {
         strays::search(bytes, &self.keys)
     }
 
-    fn enter(&mut self, bound: &Bound, key: Found<'_>) -> Result<(), Stop> {
+    fn enter(&mut self, bound: &BoundRecord, key: Found<'_>) -> Result<(), Stop> {
         Ok(self.records.enter_request(bound, key, &self.keys)?)
     }
 

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{Bound, KeyPlace, Node, Origin, Others, Unknown};
+use crate::{
+    base::near,
+    model::{BoundRecord, KeyPlace, Node, Origin, Others, Unknown},
+};
 
 /// Index of the node that describes nothing: everything under it is elsewhere.
 pub(super) const ELSEWHERE: u32 = 0;
@@ -14,7 +17,7 @@ pub(super) struct Tree<R> {
     nodes: Vec<Flat>,
     rules: Vec<R>,
     others: Vec<Closed>,
-    bounds: Vec<Bound>,
+    bounds: Vec<BoundRecord>,
     root: u32,
 }
 
@@ -79,10 +82,8 @@ impl Flat {
     /// Whether some server may take `key` for a declared one that it is not.
     pub fn is_near(&self, key: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(key) else { return false };
-        let text = text.split('\0').next().unwrap_or_default().trim();
         self.members.iter().any(|member| {
-            let declared = std::str::from_utf8(&member.key).unwrap_or_default();
-            declared.len() == text.len() && declared.to_lowercase() == text.to_lowercase()
+            std::str::from_utf8(&member.key).is_ok_and(|declared| near::is_near(declared, text))
         })
     }
 
@@ -210,7 +211,7 @@ impl<R> Tree<R> {
     }
 
     /// A record to which values are bound.
-    pub fn bound(&self, index: u32) -> Option<&Bound> {
+    pub fn bound(&self, index: u32) -> Option<&BoundRecord> {
         self.bounds.get(index as usize)
     }
 

@@ -1,7 +1,7 @@
 //! What the scanner asks of a direction: what becomes of each place that it finds.
 
 use super::{json::Traits, tree::Closed};
-use crate::{base::refusal::Refusal, model::Bound};
+use crate::{base::refusal::Refusal, model::BoundRecord};
 
 /// One JSON value, as its bytes.
 #[derive(Clone, Copy)]
@@ -57,7 +57,7 @@ pub(super) trait Visit {
     fn stays(&self, bytes: &[u8]) -> Result<(), Refusal>;
 
     /// A record begins to which values are bound, until [`Self::leave`].
-    fn enter(&mut self, bound: &Bound, key: Found<'_>) -> Result<(), Stop>;
+    fn enter(&mut self, bound: &BoundRecord, key: Found<'_>) -> Result<(), Stop>;
 
     /// The record that was entered last ends.
     fn leave(&mut self);

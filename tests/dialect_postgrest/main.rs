@@ -1,16 +1,19 @@
 //! The `postgrest` dialect from outside: request heads in, uses, answers and rewritten targets out.
 
+mod calls;
+mod operators;
 mod rewrite;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use labseal::{
     base::{
-        ident::{EntityName, FieldName, RequestId},
+        ident::{EntityName, FieldName, FunctionName, RequestId},
         refusal::{Code, Refusal},
     },
     dialect::{DIALECTS, Dialect, Head},
     model::{
-        BodyForm, EntityDecl, FieldRef, Node, Operation, Rest, Surface, Target, Test, UseKind, Verb,
+        BodyForm, EntityDecl, FieldRef, FunctionDecl, Node, Operation, Rest, Surface, Target, Test,
+        UseKind, Verb,
     },
 };
 
@@ -28,6 +31,11 @@ fn surface() -> Surface {
             entity("lab.orders", &["code"]),
             entity("archive.patients", &["ssn"]),
         ],
+        functions: vec![FunctionDecl {
+            name: FunctionName::new("lab.find_patient"),
+            arguments: vec![FieldName::new("number")],
+            returns: Some(EntityName::new("lab.patients")),
+        }],
         routes: Vec::new(),
     }
 }
@@ -68,6 +76,7 @@ fn uses(operation: &Operation) -> Vec<String> {
     let kind = |kind: &UseKind| match kind {
         UseKind::Column => "columns".to_owned(),
         UseKind::Conflict => "conflict".to_owned(),
+        UseKind::Key => "key".to_owned(),
         UseKind::Order => "order".to_owned(),
         UseKind::Transform(word) => format!("transform {word}"),
         UseKind::Filter(filter) => match &filter.test {
@@ -76,8 +85,14 @@ fn uses(operation: &Operation) -> Vec<String> {
                 let list: Vec<_> = list.iter().map(|text| shown(text.expose())).collect();
                 format!("{} {}", filter.operator, list.join("|"))
             }
+            Test::Bound { literal, .. } => {
+                format!("bound {} {}", filter.operator, shown(literal.expose()))
+            }
             Test::IsNull => "null".to_owned(),
             Test::Other => format!("other {}", filter.operator),
+            Test::Pattern { pattern, case } => {
+                format!("pattern {} {case:?} {}", filter.operator, shown(pattern.expose()))
+            }
         },
     };
     let entity = |entity: &Option<EntityName>| match entity {
@@ -192,8 +207,8 @@ fn every_use_of_a_column_is_found_in_the_order_of_the_bytes() {
         ("mrn=in.(A1,\"b,c\",\"q\\\"\")", vec![format!("{p}.mrn in A1|b,c|q\"")]),
         ("mrn=not.is.null", vec![format!("{p}.mrn null")]),
         ("mrn=is.true", vec![format!("{p}.mrn other is")]),
-        ("mrn=eq(any).{A1}", vec![format!("{p}.mrn other eq(any)")]),
-        ("mrn=isdistinct.A1", vec![format!("{p}.mrn other isdistinct")]),
+        ("mrn=eq(any).{A1}", vec![format!("{p}.mrn eq(any) A1")]),
+        ("mrn=isdistinct.A1", vec![format!("{p}.mrn isdistinct A1")]),
         ("mrn=fts(english).A1", vec![format!("{p}.mrn other fts")]),
         ("mrn=A1", vec![format!("{p}.mrn other parameter")]),
         ("mrn->>a=eq.1", vec![format!("{p}.mrn transform json path")]),
@@ -239,14 +254,14 @@ fn every_use_of_a_column_is_found_in_the_order_of_the_bytes() {
             "or=(mrn.eq.\"A,1\",not.and(id.gte.3,last_name.neq.O'Neil))",
             vec![
                 format!("{p}.mrn eq A,1"),
-                format!("{p}.id other gte"),
+                format!("{p}.id bound gte 3"),
                 format!("{p}.last_name neq O'Neil"),
             ],
         ),
         ("not.or=(mrn.in.(A1,B2))", vec![format!("{p}.mrn in A1|B2")]),
         (
             "id=eq.1&mrn=eq.A1&id=lt.5",
-            vec![format!("{p}.id eq 1"), format!("{p}.mrn eq A1"), format!("{p}.id other lt")],
+            vec![format!("{p}.id eq 1"), format!("{p}.mrn eq A1"), format!("{p}.id bound lt 5")],
         ),
     ] {
         let target = format!("/patients?{query}");
@@ -297,7 +312,6 @@ fn what_could_hide_a_test_is_refused() {
         "mrn=is.nullA1",
         "mrn=not.not.eq.A1",
         "mrn=neq(any).{A1}",
-        "mrn=eq",
         "a.mrn=A1",
         "mrn.eq.A1",
         "mrn=eq.%ff",
@@ -410,7 +424,7 @@ fn a_surface_that_cannot_be_served_is_refused() {
                 bind: None,
             })
             .collect(),
-        routes: Vec::new(),
+        ..Surface::default()
     };
     assert!(build(&named(&[], &[])).is_ok());
     assert!(build(&named(&[], &["lab.a", "lab.b"])).is_ok());

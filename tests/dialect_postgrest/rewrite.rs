@@ -10,11 +10,11 @@ use proptest::prelude::*;
 
 use super::{build, shown, surface};
 
-fn exact(texts: &[&[&str]]) -> Replacement {
+pub fn exact(texts: &[&[&str]]) -> Replacement {
     Replacement::Exact(texts.iter().map(|t| t.iter().map(|t| (*t).to_owned()).collect()).collect())
 }
 
-fn ranges(ranges: &[&[(&str, &str)]]) -> Replacement {
+pub fn ranges(ranges: &[&[(&str, &str)]]) -> Replacement {
     let own = |(low, high): &(&str, &str)| ((*low).to_owned(), (*high).to_owned());
     Replacement::Ranges(ranges.iter().map(|r| r.iter().map(own).collect()).collect())
 }
@@ -35,7 +35,7 @@ fn readdress(target: &str, replacements: Vec<Replacement>) -> Result<Readdressed
     dialect.readdress(head, &aligned)
 }
 
-fn rewritten(query: &str, replacements: Vec<Replacement>) -> String {
+pub fn rewritten(query: &str, replacements: Vec<Replacement>) -> String {
     let readdressed = readdress(&format!("/patients?{query}"), replacements);
     let target = readdressed.unwrap_or_else(|refusal| panic!("{query}: {refusal}")).target;
     target.strip_prefix("/patients?").unwrap().to_owned()

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::path::{self, Step};
 use crate::{
     base::ident::{EntityName, FieldName},
-    model::{BindDecl, Bound, FieldRef, KeyPlace, Node, Origin, Others, RouteDecl, Unknown},
+    model::{BindDecl, BoundRecord, FieldRef, KeyPlace, Node, Origin, Others, RouteDecl, Unknown},
 };
 
 /// What is wrong with a declared place.
@@ -145,7 +145,7 @@ fn others_of<'n>(node: &'n mut Node<FieldRef>, declared: &RouteDecl) -> &'n mut 
 /// Binds every value of the body to the record that the head names.
 fn bind_whole(root: &mut Node<FieldRef>, entity: &EntityName) {
     let key = KeyPlace::Nowhere { member: None };
-    let bound = Box::new(Bound { entity: entity.clone(), key });
+    let bound = Box::new(BoundRecord { entity: entity.clone(), key });
     // An answer may be the record, or a list with the record in it.
     if let Some(element) = &mut root.elements {
         element.bound = Some(bound.clone());
@@ -174,7 +174,7 @@ fn bind_member(
         return Err("no field of the record has a class".into());
     }
     let key = KeyPlace::Member { name: name.clone(), origin: Origin::Asked };
-    node.bound = Some(Box::new(Bound { entity: entity.clone(), key }));
+    node.bound = Some(Box::new(BoundRecord { entity: entity.clone(), key }));
     node.record = true;
     Ok(())
 }

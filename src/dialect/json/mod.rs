@@ -22,6 +22,7 @@ use super::{
 use crate::{
     base::{
         ident::{EntityName, FieldName, RequestId},
+        near,
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
@@ -49,6 +50,10 @@ pub fn build(surface: &Surface) -> Result<Box<dyn Dialect>, Vec<SurfaceError>> {
             problem: "this dialect has no entities; declare it under routes:".to_owned(),
         })
         .collect();
+    errors.extend(surface.functions.iter().map(|function| SurfaceError {
+        at: function.name.to_string(),
+        problem: "this dialect has no functions; declare its route under routes:".to_owned(),
+    }));
     let mut routes = Vec::new();
     for declared in &surface.routes {
         if routes.iter().any(|known: &Route| known.name == declared.pattern) {
@@ -302,9 +307,8 @@ enum Named {
 /// The name of a parameter, and every word in it by which some server may know it: `filter[mrn]`,
 /// `mrn__eq`, `name-like`.
 fn words(name: &str) -> impl Iterator<Item = String> {
-    let name = name.to_lowercase();
-    let whole = name.trim().trim_matches(['\0', '\u{feff}']).to_owned();
-    let split = name.replace("__", " ");
+    let whole = near::folded(name);
+    let split = name.to_lowercase().replace("__", " ");
     let parts: Vec<_> = split
         .split(|c: char| !c.is_alphanumeric() && c != '_')
         .filter(|part| !part.is_empty())

@@ -82,11 +82,17 @@ pub(super) fn merges_duplicates(headers: &HeaderMap) -> bool {
     prefers(headers, "resolution=merge-duplicates")
 }
 
-fn prefers(headers: &HeaderMap, wish: &str) -> bool {
-    headers.get_all("prefer").iter().any(|value| {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        text.split(',').any(|part| part.trim().eq_ignore_ascii_case(wish))
-    })
+/// Whether `Prefer` lists something that begins so.
+pub(super) fn prefers(headers: &HeaderMap, beginning: &str) -> bool {
+    let begins = |part: &str| {
+        let part = part.trim().as_bytes();
+        part.get(..beginning.len())
+            .is_some_and(|part| part.eq_ignore_ascii_case(beginning.as_bytes()))
+    };
+    headers
+        .get_all("prefer")
+        .iter()
+        .any(|value| String::from_utf8_lossy(value.as_bytes()).split(',').any(begins))
 }
 
 /// The schema that a request names.

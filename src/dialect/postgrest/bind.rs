@@ -10,8 +10,9 @@ use http::HeaderMap;
 
 use super::{
     accept,
-    classify::{Form, Site},
+    classify::Site,
     declared::{Declared, Entity},
+    filter::{Form, Sense},
     query,
     select::{Cast, Item, Spread},
 };
@@ -19,8 +20,8 @@ use crate::{
     base::refusal::{Code, Refusal},
     dialect::text::Edit,
     model::{
-        BindDecl, Bound, FieldRef, Filter, KeyPlace, Node, Origin, Others, Test, Unknown, Use,
-        UseKind, Verb,
+        BindDecl, BoundRecord, FieldRef, Filter, KeyPlace, Node, Origin, Others, Test, Unknown,
+        Use, UseKind, Verb,
     },
 };
 
@@ -43,7 +44,7 @@ pub(super) fn body(
     }
     if let Some(bind) = &entity.bind {
         let key = written_key(entity, bind, verb, headers, uses, sites)?;
-        record.bound = Some(Box::new(Bound { entity: entity.name.clone(), key }));
+        record.bound = Some(Box::new(BoundRecord { entity: entity.name.clone(), key }));
     }
     Ok(Node { elements: Some(Box::new(record.clone())), ..record })
 }
@@ -71,7 +72,8 @@ fn written_key(
         // A record that is found by anything but the key would get another key, and keep values
         // that are bound to the one it had.
         let conflict: Vec<_> = named(|kind| matches!(kind, UseKind::Conflict)).collect();
-        if accept::merges_duplicates(headers) && conflict != [&bind.key] {
+        let by_key = conflict == [&bind.key] || (conflict.is_empty() && bind.is_primary);
+        if accept::merges_duplicates(headers) && !by_key {
             return refused("on_conflict");
         }
         // The server takes from a record the columns that are listed, and no others.
@@ -95,6 +97,7 @@ fn written_key(
             UseKind::Filter(_)
             | UseKind::Column
             | UseKind::Conflict
+            | UseKind::Key
             | UseKind::Order
             | UseKind::Transform(_) => None,
         })
@@ -111,9 +114,12 @@ fn written_key(
 fn decides(site: &Site) -> bool {
     match site {
         Site::Parameter { embed, test, .. } => {
-            embed.is_empty() && !test.negative && test.form == Form::Single
+            embed.is_empty()
+                && !test.negated
+                && test.sense == Sense::Matching
+                && matches!(test.form, Form::Single(_))
         }
-        Site::Fixed | Site::Tree { .. } => false,
+        Site::Argument { .. } | Site::Fixed | Site::Tree { .. } => false,
     }
 }
 
@@ -122,7 +128,7 @@ pub(super) fn attach(node: &mut Node<FieldRef>, entity: Option<&Entity>, items: 
     let Some(entity) = entity else { return };
     let Some((name, origin)) = selected_key(entity, items) else { return };
     let key = KeyPlace::Member { name, origin };
-    let bound = Box::new(Bound { entity: entity.name.clone(), key });
+    let bound = Box::new(BoundRecord { entity: entity.name.clone(), key });
     if let Some(element) = &mut node.elements {
         element.bound = Some(bound.clone());
     }

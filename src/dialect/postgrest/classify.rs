@@ -9,10 +9,11 @@ use http::HeaderName;
 
 use super::{
     accept, bind,
+    call::Call,
     cursor::{Field, Name},
     declared::{Declared, Entity},
     embed::{self, Unit},
-    filter::{Expr, Literal, Op},
+    filter::{Expr, Form, Sense},
     query::{self, Meaning, Param},
     select::{self, Cast, Item, Spread},
     target::{self, Resource},
@@ -21,6 +22,7 @@ use crate::{
     base::{
         ident::{EntityName, FieldName, FunctionName},
         refusal::{Code, Refusal},
+        secret::Plaintext,
     },
     dialect::{
         Head,
@@ -43,6 +45,8 @@ pub(super) struct Reading {
 
 /// Where a use is spelled. All ranges are of the raw target.
 pub(super) enum Site {
+    /// An argument of a function, as a parameter.
+    Argument { whole: Range<usize>, value: Range<usize> },
     /// Nothing there can be replaced.
     Fixed,
     /// A test as a parameter of its own.
@@ -56,19 +60,10 @@ pub(super) struct TestSite {
     pub(super) column: Range<usize>,
     /// From `not.` to the end of the value.
     pub(super) expr: Range<usize>,
-    pub(super) literals: Vec<Range<usize>>,
     pub(super) form: Form,
-    /// Whether it holds where the literals do not match.
-    pub(super) negative: bool,
-}
-
-/// How literals are spelled.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    /// In the parentheses of a list.
-    List,
-    /// One, or none.
-    Single,
+    pub(super) sense: Sense,
+    /// Whether `not.` stands before it.
+    pub(super) negated: bool,
 }
 
 /// Reads a head.
@@ -80,9 +75,14 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
         _ => ACCEPT_PROFILE,
     };
     let schema = declared.schema(accept::profile(head.headers, &profile)?);
+    let call = match (&resource, schema) {
+        (Resource::Function(name), Some(schema)) => declared.function(schema, name),
+        _ => None,
+    };
+    let call = call.map(|function| Call::new(function, head.method, head.headers)).transpose()?;
     let entity = match (&resource, schema) {
         (Resource::Table(table), Some(schema)) => declared.entity(schema, table),
-        _ => None,
+        _ => call.and_then(|call| call.returned(declared)),
     };
     let target = address(&resource, schema, entity);
     if head.method.as_str() == "OPTIONS" {
@@ -101,7 +101,15 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     };
     let own = entity.or(undeclared.as_ref());
     let mut walk = Walk::new(declared, schema, own, head.target)?;
+    walk.call = call;
+    let conflicts = walk.parameters.iter().any(|(_, m)| matches!(m, Meaning::Conflict(_)));
     walk.everything()?;
+    if verb == Verb::Create && !conflicts && accept::prefers(head.headers, "resolution=") {
+        // The server then decides by the primary key, which is not told here.
+        for column in entity.iter().flat_map(|entity| &entity.columns) {
+            walk.push(head.target.len(), entity, column, UseKind::Key, Site::Fixed)?;
+        }
+    }
     let (uses, sites) = walk.in_byte_order();
 
     let answers_records = match verb {
@@ -109,7 +117,8 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
         Verb::Create | Verb::Delete | Verb::Replace | Verb::Update => {
             accept::wants_representation(head.headers)
         }
-        Verb::Call | Verb::Describe => false,
+        Verb::Call => entity.is_some(),
+        Verb::Describe => false,
     };
     let answer = match (schema, answers_records) {
         (Some(schema), true) => {
@@ -133,7 +142,7 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
         {
             BodyForm::Records(bind::body(entity, verb, head.headers, &uses, &sites)?)
         }
-        _ => BodyForm::Opaque,
+        _ => call.map_or(BodyForm::Opaque, |call| call.body()),
     };
     Ok(Reading { operation: Operation { verb, target, uses, body, answer }, sites, additions })
 }
@@ -175,6 +184,7 @@ struct Walk<'a> {
     declared: &'a Declared,
     schema: Option<&'a str>,
     entity: Option<&'a Entity>,
+    call: Option<Call<'a>>,
     parameters: Vec<(Param, Meaning)>,
     /// The selection, which embed paths refer to.
     select: Vec<Item>,
@@ -209,7 +219,7 @@ impl<'a> Walk<'a> {
             _ => None,
         });
         let select = select.unwrap_or_else(select::everything);
-        Ok(Self { declared, schema, entity, parameters, select, found: Vec::new() })
+        Ok(Self { declared, schema, entity, call: None, parameters, select, found: Vec::new() })
     }
 
     fn everything(&mut self) -> Result<(), Refusal> {
@@ -219,8 +229,9 @@ impl<'a> Walk<'a> {
             match meaning {
                 Meaning::Harmless => {}
                 Meaning::Columns(columns) => {
+                    let entity = self.call.map_or(self.entity, |call| Some(call.arguments()));
                     for column in columns {
-                        self.fixed(param, self.entity, column, UseKind::Column)?;
+                        self.fixed(param, entity, column, UseKind::Column)?;
                     }
                 }
                 Meaning::Conflict(columns) => {
@@ -232,6 +243,7 @@ impl<'a> Walk<'a> {
                     let entity = self.entity_at(&select, embed);
                     let Some(value) = &param.value else { continue };
                     for test in tests {
+                        let entity = self.meant(embed, &test.field, entity);
                         let site = |parts| Site::Tree { whole: value.raw(&test.span), test: parts };
                         self.test(value, value, entity, &test.field, &test.expr, site)?;
                     }
@@ -254,6 +266,7 @@ impl<'a> Walk<'a> {
                 Meaning::Test { embed, field, expr } => {
                     let Some(value) = &param.value else { continue };
                     let entity = self.entity_at(&select, embed);
+                    let entity = self.meant(embed, field, entity);
                     let column = param.name.raw(&field.column.span);
                     let site = |parts| Site::Parameter {
                         whole: param.span.clone(),
@@ -262,15 +275,7 @@ impl<'a> Walk<'a> {
                     };
                     self.test(&param.name, value, entity, field, expr, site)?;
                 }
-                Meaning::Value(field) => {
-                    let filter = Filter { operator: "parameter", test: Test::Other };
-                    self.fixed_in(
-                        &param.name,
-                        self.entity,
-                        &field.column,
-                        UseKind::Filter(filter),
-                    )?;
-                }
+                Meaning::Value(field) => self.value(param, field)?,
             }
         }
         self.select = select;
@@ -283,6 +288,37 @@ impl<'a> Walk<'a> {
             (_, Some(schema)) => embed::resolve(self.declared, schema, select, path),
             (_, None) => None,
         }
+    }
+
+    /// The entity of a test; the arguments of a function if it could be meant for one of them.
+    fn meant(
+        &self,
+        embed: &[Name],
+        field: &Field,
+        entity: Option<&'a Entity>,
+    ) -> Option<&'a Entity> {
+        match self.call {
+            Some(call) if embed.is_empty() && call.could_be_meant(field, entity) => {
+                Some(call.arguments())
+            }
+            _ => entity,
+        }
+    }
+
+    /// A name with a value that is no test.
+    fn value(&mut self, param: &Param, field: &Field) -> Result<(), Refusal> {
+        let entity = self.call.map_or(self.entity, |call| Some(call.arguments()));
+        let at = param.name.raw(&field.column.span).start;
+        let (operator, test, site) = match (&param.value, self.call) {
+            (Some(value), Some(call)) if call.takes(field) => {
+                let place = value.raw(&(0..value.text().len()));
+                let site = Site::Argument { whole: param.span.clone(), value: place };
+                ("argument", Test::Equal(Plaintext::from(value.text())), site)
+            }
+            _ => ("parameter", Test::Other, Site::Fixed),
+        };
+        let kind = UseKind::Filter(Filter { operator, test });
+        self.push(at, entity, &field.column.text, kind, site)
     }
 
     fn push(
@@ -341,27 +377,20 @@ impl<'a> Walk<'a> {
             let kind = UseKind::Transform("json path");
             return self.push(at, entity, &field.column.text, kind, Site::Fixed);
         }
-        let span = |literal: &Literal| values.raw(&literal.span);
-        let (operator, test, literals, unequal) = match &expr.op {
-            Op::Equal { unequal, literal } => {
-                let operator = if *unequal { "neq" } else { "eq" };
-                (operator, Test::Equal(literal.value.clone()), vec![span(literal)], *unequal)
-            }
-            Op::In(list) => {
-                let values = list.iter().map(|literal| literal.value.clone()).collect();
-                ("in", Test::In(values), list.iter().map(span).collect(), false)
-            }
-            Op::IsNull => ("is.null", Test::IsNull, Vec::new(), false),
-            Op::Other(operator) => (*operator, Test::Other, Vec::new(), false),
+        let raw = |span: &Range<usize>| values.raw(span);
+        let form = match &expr.form {
+            Form::List(spans) => Form::List(spans.iter().map(raw).collect()),
+            Form::Respelled(count) => Form::Respelled(*count),
+            Form::Single(span) => Form::Single(raw(span)),
         };
-        let parts = TestSite {
-            column,
-            expr: values.raw(&expr.span),
-            literals,
-            form: if matches!(expr.op, Op::In(_)) { Form::List } else { Form::Single },
-            negative: expr.negated != unequal,
-        };
-        let kind = UseKind::Filter(Filter { operator, test });
+        let span = values.raw(&expr.span);
+        let parts = TestSite { column, expr: span, form, sense: expr.sense, negated: expr.negated };
+        // An argument is no column, so nothing that stands here could be answered.
+        let is_argument = self
+            .call
+            .is_some_and(|call| entity.is_some_and(|entity| entity.name == call.arguments().name));
+        let test = if is_argument { Test::Other } else { expr.test.clone() };
+        let kind = UseKind::Filter(Filter { operator: expr.operator, test });
         self.push(at, entity, &field.column.text, kind, site(parts))
     }
 

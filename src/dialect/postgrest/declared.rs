@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     base::ident::{EntityName, FieldName},
     dialect::SurfaceError,
-    model::{BindDecl, FieldRef, Node, Rest, Surface, Unknown},
+    model::{BindDecl, FieldRef, FunctionDecl, Node, Rest, Surface, Unknown},
 };
 
 /// A declared entity.
@@ -45,12 +45,22 @@ impl Entity {
     }
 }
 
+/// A declared function.
+#[derive(Debug)]
+pub(super) struct Function {
+    /// What its arguments are fields of.
+    pub(super) arguments: Entity,
+    /// Schema and table whose records it returns.
+    pub(super) returns: Option<(String, String)>,
+}
+
 /// Everything declared of one API.
 #[derive(Debug)]
 pub(super) struct Declared {
     /// The first is the default.
     schemas: Vec<String>,
     entities: BTreeMap<(String, String), Entity>,
+    functions: BTreeMap<(String, String), Function>,
     /// The names of all protected columns.
     columns: BTreeSet<String>,
 }
@@ -99,14 +109,32 @@ impl Declared {
                 wrong(name, "it is declared twice");
             }
         }
+        for function in &surface.functions {
+            let name = function.name.as_str();
+            if !parts(name).is_some_and(|(schema, _)| {
+                schemas.contains(&schema) || (schemas.is_empty() && schema == "public")
+            }) {
+                wrong(name, "write it as schema.function, of a schema under schemas:");
+            }
+        }
         if !errors.is_empty() {
             return Err(errors);
         }
         if schemas.is_empty() {
             schemas.push("public".to_owned());
         }
+        let mut functions = BTreeMap::new();
+        for FunctionDecl { name, arguments, returns } in &surface.functions {
+            let columns = arguments.iter().map(|field| field.as_str().to_owned()).collect();
+            let arguments =
+                Entity { columns, ..Entity::undeclared(FunctionDecl::arguments_of(name)) };
+            let returns = returns.as_ref().and_then(|entity| parts(entity.as_str()));
+            if let Some(name) = parts(name.as_str()) {
+                functions.insert(name, Function { arguments, returns });
+            }
+        }
         let columns = entities.values().flat_map(|e: &Entity| e.columns.iter().cloned()).collect();
-        Ok(Self { schemas, entities, columns })
+        Ok(Self { schemas, entities, functions, columns })
     }
 
     /// The schema a request is about, or `None` if the policy knows nothing of it.
@@ -128,6 +156,11 @@ impl Declared {
         entity.bind.as_ref().filter(|bind| bind.fields.contains(&field.field))
     }
 
+    /// A declared function.
+    pub(super) fn function(&self, schema: &str, name: &str) -> Option<&Function> {
+        self.functions.get(&(schema.to_owned(), name.to_owned()))
+    }
+
     /// Whether some entity protects a column of this name.
     pub(super) fn protects(&self, column: &str) -> bool {
         self.columns.contains(column)
@@ -143,4 +176,9 @@ impl Declared {
                     .is_some_and(|next| !next.is_ascii())
             })
     }
+}
+
+/// Schema and name of what is fully qualified.
+fn parts(name: &str) -> Option<(String, String)> {
+    name.split_once('.').map(|(schema, name)| (schema.to_owned(), name.to_owned()))
 }

@@ -8,18 +8,23 @@
 //! are lax, ours are strict: see [`query`]. (2026-11)
 
 mod accept;
+mod array;
 mod bind;
+mod call;
 mod classify;
 mod cursor;
 mod declared;
 mod echo;
 mod embed;
 mod filter;
+mod operators;
 mod order;
 mod query;
 mod rewrite;
 mod select;
 mod target;
+
+pub use operators::{Kind, Modifiers, OPERATORS, Operator};
 
 use http::Method;
 use serde_json::json;
@@ -68,7 +73,9 @@ impl Dialect for PostgRest {
         for (site, replacement) in sites.iter().zip(replacements) {
             let Some(replacement) = replacement else { continue };
             let found = rewrite::edits(head.target, site, replacement)?;
-            if let classify::Site::Parameter { whole, .. } = site {
+            if let classify::Site::Argument { whole, .. }
+            | classify::Site::Parameter { whole, .. } = site
+            {
                 echoes.extend(echo_of(head.target, whole.clone(), &found)?);
             }
             edits.extend(found);

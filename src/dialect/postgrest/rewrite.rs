@@ -2,19 +2,26 @@
 //!
 //! | replaced by | test | alone | inside a tree |
 //! |---|---|---|---|
-//! | one text | `eq` `neq` `in` | the literal alone | the same |
-//! | several texts | `eq`, `neq` | `c=in.(…)`, `c=not.in.(…)` | `c.in.(…)`, `c.not.in.(…)` |
+//! | one text | `eq` `neq` `in` `isdistinct` | the literal alone | the same |
+//! | one text | any other | `c=in.(…)`, `c=not.in.(…)` | `c.in.(…)`, `c.not.in.(…)` |
+//! | several texts | holds | `c=in.(…)` | `c.in.(…)` |
+//! | several texts | negated | `c=not.in.(…)` | `c.not.in.(…)` |
 //! | one range | holds | `c=gte.P&c=lt.Q` | `and(c.gte.P,c.lt.Q)` |
 //! | one range | negated | `not.and=(c.gte.P,c.lt.Q)` | `not.and(…)` |
 //! | several ranges | holds | `or=(and(…),and(…))` | `or(and(…),and(…))` |
 //! | several ranges | negated | `not.or=(and(…),and(…))` | `not.or(…)` |
+//! | more than one text | `isdistinct` | `or=(c.is.null,…)` of the negated test | `or(…)` |
+//! | more than one text | `not.isdistinct` | `and=(c.not.is.null,…)` of the test | `and(…)` |
 //!
-//! All of these are null where the column is null, as the tests they stand for, so that a row with a
-//! null is found by neither a test nor its negation.
+//! All but the last two are null where the column is null, as the tests they stand for, so that a
+//! row with a null is found by neither a test nor its negation. The last two never are.
 
 use std::ops::Range;
 
-use super::classify::{Form, Site, TestSite};
+use super::{
+    classify::{Site, TestSite},
+    filter::{Form, Sense},
+};
 use crate::{
     base::refusal::{Code, Refusal},
     dialect::text::Edit,
@@ -29,10 +36,11 @@ pub(super) fn edits(
 ) -> Result<Vec<Edit>, Refusal> {
     let test = match site {
         Site::Fixed => return Err(Code::Internal.into()),
+        Site::Argument { value, .. } => return argument(value, replacement),
         Site::Parameter { test, .. } | Site::Tree { test, .. } => test,
     };
     match replacement {
-        Replacement::Exact(texts) => exact(test, texts),
+        Replacement::Exact(texts) => exact(target, site, test, texts),
         Replacement::Ranges(ranges) => {
             fits(test, ranges)?;
             let ranges: Vec<_> = ranges.iter().flatten().collect();
@@ -44,36 +52,98 @@ pub(super) fn edits(
                 is_safe(high)?;
             }
             let column = spelled(target, &test.column)?;
+            if test.sense == Sense::Distinct {
+                return distinct(target, site, test, &tree(column, &ranges, !test.negated));
+            }
             Ok(vec![match site {
                 Site::Parameter { whole, embed, .. } => {
                     let embed = spelled(target, embed)?;
-                    (whole.clone(), parameter(embed, column, &ranges, test.negative))
+                    (whole.clone(), parameter(embed, column, &ranges, test.is_negative()))
                 }
-                Site::Tree { whole, .. } => (whole.clone(), tree(column, &ranges, test.negative)),
-                Site::Fixed => return Err(Code::Internal.into()),
+                Site::Tree { whole, .. } => {
+                    (whole.clone(), tree(column, &ranges, test.is_negative()))
+                }
+                Site::Argument { .. } | Site::Fixed => return Err(Code::Internal.into()),
             }])
         }
     }
 }
 
-fn exact(test: &TestSite, texts: &[Vec<String>]) -> Result<Vec<Edit>, Refusal> {
+impl TestSite {
+    /// Whether it holds where the literals do not match.
+    fn is_negative(&self) -> bool {
+        self.negated != (self.sense != Sense::Matching)
+    }
+}
+
+fn exact(
+    target: &str,
+    site: &Site,
+    test: &TestSite,
+    texts: &[Vec<String>],
+) -> Result<Vec<Edit>, Refusal> {
     fits(test, texts)?;
-    for text in texts.iter().flatten() {
+    let flat: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
+    for text in &flat {
         is_safe(text)?;
     }
-    if let [several] = texts
-        && several.len() > 1
-        && test.form == Form::Single
-    {
-        let not = if test.negative { "not." } else { "" };
-        return Ok(vec![(test.expr.clone(), format!("{not}in.({})", several.join(",")))]);
+    match (&test.form, flat.as_slice()) {
+        (Form::List(spans), _) => {
+            Ok(spans.iter().cloned().zip(texts.iter().map(|texts| texts.join(","))).collect())
+        }
+        (Form::Single(span), [one]) => Ok(vec![(span.clone(), (*one).to_owned())]),
+        (Form::Respelled(_), []) => Ok(Vec::new()),
+        (Form::Respelled(_) | Form::Single(_), several) => {
+            let not = if test.is_negative() { "not." } else { "" };
+            let list = format!("{not}in.({})", several.join(","));
+            if test.sense == Sense::Distinct {
+                let column = spelled(target, &test.column)?;
+                return distinct(target, site, test, &format!("{column}.{list}"));
+            }
+            Ok(vec![(test.expr.clone(), list)])
+        }
     }
-    Ok(test.literals.iter().cloned().zip(texts.iter().map(|texts| texts.join(","))).collect())
+}
+
+/// A test that takes null for a value, of `inner`, which does not.
+fn distinct(target: &str, site: &Site, test: &TestSite, inner: &str) -> Result<Vec<Edit>, Refusal> {
+    let column = spelled(target, &test.column)?;
+    let (word, null) = if test.negated { ("and", "not.is.null") } else { ("or", "is.null") };
+    let members = format!("({column}.{null},{inner})");
+    Ok(vec![match site {
+        Site::Parameter { whole, embed, .. } => {
+            (whole.clone(), format!("{}{word}={members}", spelled(target, embed)?))
+        }
+        Site::Tree { whole, .. } => (whole.clone(), format!("{word}{members}")),
+        Site::Argument { .. } | Site::Fixed => return Err(Code::Internal.into()),
+    }])
+}
+
+/// An argument is one value, so one text must stand for it.
+fn argument(value: &Range<usize>, replacement: &Replacement) -> Result<Vec<Edit>, Refusal> {
+    match replacement {
+        Replacement::Exact(texts) => match texts.as_slice() {
+            [texts] => match texts.as_slice() {
+                [text] => {
+                    is_safe(text)?;
+                    Ok(vec![(value.clone(), text.clone())])
+                }
+                _ => Err(Refusal::new(Code::UnsupportedOperator).by("argument")),
+            },
+            _ => Err(Code::Internal.into()),
+        },
+        Replacement::Ranges(_) => Err(Code::Internal.into()),
+    }
 }
 
 /// There is one replacement with at least one text for each literal.
 fn fits<T>(test: &TestSite, replaced: &[Vec<T>]) -> Result<(), Refusal> {
-    let whole = replaced.len() == test.literals.len() && replaced.iter().all(|r| !r.is_empty());
+    let literals = match &test.form {
+        Form::List(spans) => spans.len(),
+        Form::Respelled(count) => *count,
+        Form::Single(_) => 1,
+    };
+    let whole = replaced.len() == literals && replaced.iter().all(|r| !r.is_empty());
     if whole { Ok(()) } else { Err(Code::Internal.into()) }
 }
 

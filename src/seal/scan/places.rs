@@ -3,7 +3,7 @@
 
 use super::{MAX_DEPTH, Scanner, ahead::Ahead};
 use crate::{
-    model::Bound,
+    model::BoundRecord,
     seal::{
         frame::{Frame, NONE, State, Whole},
         json::{self, Traits},
@@ -123,7 +123,7 @@ impl Scanner {
         base: usize,
         at: usize,
         is_last: bool,
-        bound: Option<&Bound>,
+        bound: Option<&BoundRecord>,
         visit: &mut V,
     ) -> Result<bool, Stop> {
         let Some(bound) = bound else { return Err(Stop::Malformed) };
