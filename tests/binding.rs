@@ -32,6 +32,7 @@ apis:
         fields: {mrn: {class: mrn, unique: true}, last_name: {class: name}, notes: {class: note}}
       lab.specimens:
         bind: accession
+        key: [accession]
         fields: {mrn: {class: mrn}, kind: {class: kind}}
       lab.orders: {fields: {mrn: {class: mrn}, remark: {class: note}}}
 "#;
@@ -120,6 +121,7 @@ fn a_client_gets_the_same_answers_as_without_labseal() {
             .header("Prefer", "resolution=merge-duplicates,return=representation"),
         Request::post("/specimens?columns=accession,mrn,kind&select=kind", UPSERT_MORE)
             .header("Prefer", "resolution=ignore-duplicates,return=representation"),
+        Request::post("/specimens", UPSERT).header("Prefer", "resolution=merge-duplicates"),
         Request::new("PUT", "/specimens?accession=eq.S-2").json(PUT),
         Request::post("/specimens", r#"{"accession":"S-1","mrn":"M1","kind":"x"}"#),
         read("/specimens?order=accession"),
