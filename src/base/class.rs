@@ -111,11 +111,15 @@ impl fmt::Display for Rung {
 /// The logical type of a class: what the column would be if it were not sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ValueType {
+    /// A 64-bit integer.
+    BigInt,
     /// `true` or `false`.
     Boolean,
     /// A calendar date, `YYYY-MM-DD`.
     Date,
-    /// A 64-bit integer.
+    /// A decimal of any size, with the digits it is given. Two spellings may be one number.
+    Decimal,
+    /// A 32-bit integer.
     Integer,
     /// Any JSON value, verbatim, for document stores.
     Json,
@@ -126,19 +130,67 @@ pub enum ValueType {
         /// Digits after the point.
         scale: u16,
     },
+    /// A 16-bit integer.
+    SmallInt,
     /// Text; answers strings whatever was written.
     Text,
+    /// A date and a time of day, `YYYY-MM-DDTHH:MM:SS`, in microseconds.
+    Timestamp,
+    /// A point in time, spelled in UTC.
+    TimestampTz,
+    /// A UUID.
+    Uuid,
+    /// Text of at most so many characters.
+    VarChar(u32),
+}
+
+impl ValueType {
+    /// The type as the key log registers it. A limit on what may be written is no part of what
+    /// stored values mean, and so may change for a class that is in use.
+    pub fn registered(self) -> Self {
+        match self {
+            Self::BigInt | Self::SmallInt => Self::Integer,
+            Self::VarChar(_) => Self::Text,
+            Self::Boolean
+            | Self::Date
+            | Self::Decimal
+            | Self::Integer
+            | Self::Json
+            | Self::Numeric { .. }
+            | Self::Text
+            | Self::Timestamp
+            | Self::TimestampTz
+            | Self::Uuid => self,
+        }
+    }
+
+    /// Whether it is text, of whatever length.
+    pub fn is_text(self) -> bool {
+        self.registered() == Self::Text
+    }
+
+    /// Whether it has a year and a month.
+    pub fn is_calendar(self) -> bool {
+        matches!(self, Self::Date | Self::Timestamp | Self::TimestampTz)
+    }
 }
 
 impl fmt::Display for ValueType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::BigInt => f.write_str("bigint"),
             Self::Boolean => f.write_str("boolean"),
             Self::Date => f.write_str("date"),
+            Self::Decimal => f.write_str("numeric"),
             Self::Integer => f.write_str("integer"),
             Self::Json => f.write_str("json"),
             Self::Numeric { precision, scale } => write!(f, "numeric({precision},{scale})"),
+            Self::SmallInt => f.write_str("smallint"),
             Self::Text => f.write_str("text"),
+            Self::Timestamp => f.write_str("timestamp"),
+            Self::TimestampTz => f.write_str("timestamptz"),
+            Self::Uuid => f.write_str("uuid"),
+            Self::VarChar(limit) => write!(f, "varchar({limit})"),
         }
     }
 }

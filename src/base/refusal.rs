@@ -171,6 +171,8 @@ pub struct Refusal {
     pub field: Option<String>,
     /// The operator or construct, from a closed list of the dialect.
     pub operator: Option<&'static str>,
+    /// What about it, where the code alone does not say; from a closed list.
+    pub reason: Option<&'static str>,
     /// The line of the policy file that decided, or that would have to change.
     pub policy_line: Option<usize>,
     /// What went wrong underneath; for the log, never for the answer.
@@ -180,7 +182,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that names nothing but its reason.
     pub fn new(code: Code) -> Self {
-        Self { code, field: None, operator: None, policy_line: None, source: None }
+        Self { code, field: None, operator: None, reason: None, policy_line: None, source: None }
     }
 
     /// Names the declared field.
@@ -192,6 +194,12 @@ impl Refusal {
     /// Names the operator or construct.
     pub fn by(mut self, operator: &'static str) -> Self {
         self.operator = Some(operator);
+        self
+    }
+
+    /// Says what about it.
+    pub fn reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
         self
     }
 
@@ -217,6 +225,9 @@ impl Refusal {
             text.push_str(&format!("{operator}: "));
         }
         text.push_str(self.code.title());
+        if let Some(reason) = self.reason {
+            text.push_str(&format!(": {reason}"));
+        }
         text
     }
 

@@ -48,7 +48,7 @@ impl Registered {
         Self {
             id: params.id.as_str().to_owned(),
             mode: params.mode.as_str().to_owned(),
-            ty: params.ty.to_string(),
+            ty: params.ty.registered().to_string(),
             rungs: params.rungs.iter().map(Rung::to_string).collect(),
             normal: params
                 .rungs
@@ -121,7 +121,11 @@ fn value_type(word: &str) -> Option<ValueType> {
         "date" => Some(ValueType::Date),
         "integer" => Some(ValueType::Integer),
         "json" => Some(ValueType::Json),
+        "numeric" => Some(ValueType::Decimal),
         "text" => Some(ValueType::Text),
+        "timestamp" => Some(ValueType::Timestamp),
+        "timestamptz" => Some(ValueType::TimestampTz),
+        "uuid" => Some(ValueType::Uuid),
         _ => {
             let inner = word.strip_prefix("numeric(")?.strip_suffix(')')?;
             let (precision, scale) = inner.split_once(',')?;

@@ -197,25 +197,18 @@ impl ApiPolicy {
             };
         };
         let class = &field.class;
-        let unsupported =
-            |code, word| Err(Refusal::new(code).on(&field_ref).by(word).at_line(class.line));
-        let may_filter = |word| {
-            if rights(field, granted).is_some_and(|rights| rights.may_filter) {
-                return Ok(());
-            }
-            let line = granted.line(&class.params.id);
-            Err(Refusal::new(Code::FilterNotGranted).on(&field_ref).by(word).at_line(line))
+        let (every, line) = (granted, granted.line(&class.params.id));
+        let refused = |code, word| Refusal::new(code).on(&field_ref).by(word);
+        let unsupported = |code, word| Err(refused(code, word).at_line(class.line));
+        let granted = rights(field, granted);
+        let may_filter = |word| match granted.is_some_and(|rights| rights.may_filter) {
+            true => Ok(()),
+            false => Err(refused(Code::FilterNotGranted, word).at_line(line)),
         };
         match &one.kind {
-            UseKind::Column => match may_store(field, granted) {
+            UseKind::Column => match may_store(field, every) {
                 true => Ok(None),
-                false => {
-                    let line = granted.line(&class.params.id);
-                    Err(Refusal::new(Code::WriteNotGranted)
-                        .on(&field_ref)
-                        .by("columns")
-                        .at_line(line))
-                }
+                false => Err(refused(Code::WriteNotGranted, "columns").at_line(line)),
             },
             UseKind::Conflict => match class.params.mode {
                 Mode::Deterministic => may_filter("on_conflict").map(|()| None),
@@ -235,16 +228,12 @@ impl ApiPolicy {
             }
             UseKind::Filter(filter) if field.argument.is_some() => {
                 match (&filter.test, class.params.mode) {
-                    (Test::Equal(_), Mode::Deterministic) if may_store(field, granted) => {
+                    (Test::Equal(_), Mode::Deterministic) if may_store(field, every) => {
                         let line = field.line;
                         Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
                     }
                     (Test::Equal(_), Mode::Deterministic) => {
-                        let line = granted.line(&class.params.id);
-                        Err(Refusal::new(Code::FilterNotGranted)
-                            .on(&field_ref)
-                            .by(filter.operator)
-                            .at_line(line))
+                        Err(refused(Code::FilterNotGranted, filter.operator).at_line(line))
                     }
                     // A function gets one of the many texts that a value may be stored as.
                     (Test::Equal(_), Mode::Random | Mode::Searchable)
@@ -258,23 +247,20 @@ impl ApiPolicy {
                     ) => unsupported(Code::UnsupportedOperator, filter.operator),
                 }
             }
-            UseKind::Filter(filter) => match (&filter.test, class.params.mode) {
-                // The server asks for the whole key by equality, and a range is not that.
-                (Test::Equal(_), Mode::Searchable) if verb == Verb::Replace => {
-                    unsupported(Code::UnsupportedConflict, filter.operator)
-                }
-                // Null is never sealed, so whoever can ask the API at all sees where it stands.
-                (Test::IsNull, _) => Ok(None),
-                (Test::Equal(_) | Test::In(_), Mode::Deterministic | Mode::Searchable) => {
-                    may_filter(filter.operator)?;
-                    let line = field.line;
-                    Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
-                }
-                (Test::Equal(_) | Test::In(_), Mode::Random)
-                | (Test::Bound { .. } | Test::Other | Test::Pattern { .. }, _) => {
-                    unsupported(Code::UnsupportedOperator, filter.operator)
-                }
-            },
+            // Null is never sealed, so whoever can ask the API at all sees where it stands.
+            UseKind::Filter(Filter { test: Test::IsNull, .. }) => Ok(None),
+            // The server asks for the whole key by equality, and a range is not that.
+            UseKind::Filter(filter)
+                if verb == Verb::Replace && class.params.mode == Mode::Searchable =>
+            {
+                unsupported(Code::UnsupportedConflict, filter.operator)
+            }
+            UseKind::Filter(filter) if class.answers(filter) => {
+                may_filter(filter.operator)?;
+                let line = field.line;
+                Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
+            }
+            UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
             UseKind::Order => unsupported(Code::UnsupportedOrder, "order"),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
         }

@@ -13,12 +13,14 @@ pub mod document;
 mod entities;
 mod functions;
 mod grants;
+mod ladder;
 pub mod leakage;
 pub mod mask;
 mod names;
 pub mod plan;
 mod records;
 mod routes;
+mod types;
 
 pub use apis::ApiPolicy;
 pub use diagnostic::{Diagnostic, Severity};

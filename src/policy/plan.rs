@@ -5,16 +5,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
     sync::Arc,
 };
 
 use crate::{
     base::{
-        class::ClassParams,
+        class::{ClassParams, Equality, Mode, Rung},
         ident::{ClassId, ClassName, EntityName},
         secret::Plaintext,
     },
-    model::{FieldRef, Node},
+    model::{FieldRef, Filter, Node, Test},
 };
 
 use super::mask::Mask;
@@ -26,12 +27,53 @@ pub struct Class {
     pub name: ClassName,
     /// What the cipher needs.
     pub params: ClassParams,
+    /// Which years its dates are in, and how many texts a test of them may become.
+    pub span: Span,
     /// The partial view.
     pub mask: Mask,
     /// What to do with a stored value that does not open.
     pub on_integrity: OnIntegrity,
     /// Where it is declared in the policy file.
     pub line: usize,
+}
+
+impl Class {
+    /// Whether a test can be answered on how the class is stored, if its literals allow it.
+    pub fn answers(&self, filter: &Filter) -> bool {
+        let ClassParams { mode, ty, rungs, equality, .. } = &self.params;
+        let is_searchable = *mode == Mode::Searchable;
+        match &filter.test {
+            // Spaces at the end count in a pattern, even in one that is otherwise an equality.
+            Test::Equal(_) | Test::In(_) if *equality == Equality::PadSpace => {
+                is_searchable && !matches!(filter.operator, "ilike" | "like")
+            }
+            Test::Equal(_) | Test::In(_) => is_searchable || *mode == Mode::Deterministic,
+            Test::IsNull => true,
+            Test::Bound { .. } => {
+                ty.is_calendar()
+                    && rungs.iter().any(|rung| matches!(rung, Rung::Month | Rung::Year))
+            }
+            Test::Pattern { .. } => {
+                is_searchable && ty.is_text() && *equality != Equality::PadSpace
+            }
+            Test::Other => false,
+        }
+    }
+}
+
+/// What `range:` says of dates: a test that is open at one end is answered for these years.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The years that values are in; no other is stored.
+    pub years: RangeInclusive<i64>,
+    /// How many years, months and days one test may be spelled as.
+    pub at_most: usize,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self { years: 1..=9999, at_most: 120 }
+    }
 }
 
 /// What happens when a declared field holds something that is not a valid envelope of its class.

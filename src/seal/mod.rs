@@ -20,6 +20,7 @@
 pub mod echo;
 mod frame;
 mod json;
+mod lookup;
 mod opening;
 mod proof;
 mod readdress;

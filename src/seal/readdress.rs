@@ -1,10 +1,12 @@
-//! The literals of filters: from what the caller asks for to what is stored.
+//! The literals of filters: from what the caller asks for to what is stored. `lookup` says which rung
+//! answers.
 
 use super::{
+    lookup::{self, Lookup},
     sealing::literal,
     strays,
     tally::{self, Tally},
-    value,
+    value::{self, WrongType},
     written::Written,
 };
 use crate::{
@@ -55,35 +57,37 @@ struct Readdress<'a> {
 impl Readdress<'_> {
     fn replace(&mut self, rule: &FilterRule, one: &Use) -> Result<Option<Replacement>, Refusal> {
         let UseKind::Filter(filter) = &one.kind else { return Ok(None) };
-        let literals = match &filter.test {
-            Test::Equal(literal) => std::slice::from_ref(literal),
-            Test::In(literals) => literals.as_slice(),
-            Test::IsNull => return Ok(None),
-            // The policy lets no other test through; if it does, nothing may go out in clear.
-            Test::Bound { .. } | Test::Other | Test::Pattern { .. } => {
-                let refusal = refused(rule, Code::UnsupportedOperator);
-                return Err(refusal.by(filter.operator));
+        let class = &rule.class;
+        let replacement = match (&filter.test, class.params.mode) {
+            (Test::IsNull, _) => return Ok(None),
+            (Test::Equal(literal), Mode::Deterministic) => {
+                self.exact(rule, literal).map(|texts| Replacement::Exact(vec![texts]))
             }
+            (Test::In(literals), Mode::Deterministic) => {
+                let texts = literals.iter().map(|literal| self.exact(rule, literal));
+                texts.collect::<Result<_, _>>().map(Replacement::Exact)
+            }
+            (Test::Equal(literal), Mode::Searchable) => {
+                self.equal(rule, literal).map(|ranges| Replacement::Ranges(vec![ranges]))
+            }
+            (Test::In(literals), Mode::Searchable) => {
+                let ranges = literals.iter().map(|literal| self.equal(rule, literal));
+                ranges.collect::<Result<_, _>>().map(Replacement::Ranges)
+            }
+            (Test::Pattern { pattern, case }, Mode::Searchable) => self
+                .lookup(rule, pattern, |text| lookup::pattern(class, text, *case))
+                .map(|ranges| Replacement::Ranges(vec![ranges])),
+            (Test::Bound { bound, literal }, Mode::Searchable) => self
+                .lookup(rule, literal, |text| {
+                    lookup::side(class, *bound, text).map(|side| lookup::span(class, side))
+                })
+                .map(|ranges| Replacement::Ranges(vec![ranges])),
+            // The policy lets no other test through; if it does, nothing may go out in clear.
+            (Test::Other, _)
+            | (Test::Bound { .. } | Test::Pattern { .. }, Mode::Deterministic)
+            | (_, Mode::Random) => Err(refused(rule, Code::UnsupportedOperator)),
         };
-        let named = |refusal: Refusal| refusal.by(filter.operator);
-        let replacement = match rule.class.params.mode {
-            Mode::Deterministic => Replacement::Exact(
-                literals
-                    .iter()
-                    .map(|text| self.exact(rule, text))
-                    .collect::<Result<_, _>>()
-                    .map_err(named)?,
-            ),
-            Mode::Searchable => Replacement::Ranges(
-                literals
-                    .iter()
-                    .map(|text| self.ranges(rule, text))
-                    .collect::<Result<_, _>>()
-                    .map_err(named)?,
-            ),
-            Mode::Random => return Err(named(refused(rule, Code::UnsupportedOperator))),
-        };
-        Ok(Some(replacement))
+        replacement.map(Some).map_err(|refusal| refusal.by(filter.operator))
     }
 
     fn exact(&mut self, rule: &FilterRule, text: &Plaintext) -> Result<Vec<String>, Refusal> {
@@ -101,7 +105,7 @@ impl Readdress<'_> {
         Ok(stored)
     }
 
-    fn ranges(
+    fn equal(
         &mut self,
         rule: &FilterRule,
         text: &Plaintext,
@@ -121,6 +125,41 @@ impl Readdress<'_> {
         for (low, _) in &ranges {
             self.written.note(low, &params.id, value::to_text(&typed));
         }
+        tally::count(&mut self.tally.filtered, &rule.class.name);
+        Ok(ranges)
+    }
+
+    /// The ranges in which all values lie that pass a test.
+    fn lookup(
+        &mut self,
+        rule: &FilterRule,
+        literal: &Plaintext,
+        lookup: impl FnOnce(&[u8]) -> Result<Lookup, WrongType>,
+    ) -> Result<Vec<(String, String)>, Refusal> {
+        if strays::kid_of_ours(literal.expose(), self.keys).is_some() {
+            return Err(refused(rule, Code::PutBackNotAllowed));
+        }
+        let found = lookup(literal.expose()).map_err(|_| refused(rule, Code::WrongType))?;
+        let params = &rule.class.params;
+        // What all envelopes of the class begin with.
+        let all = |from: usize, to: usize| (format!("ls1s{from}"), format!("ls1s{to}"));
+        let rungs = params.rungs.len();
+        let ranges = match found {
+            Lookup::All => vec![all(rungs, rungs + 1)],
+            // No text lies in it, and it is null where the column is.
+            Lookup::Any(values) if values.is_empty() => vec![all(rungs, rungs)],
+            Lookup::Any(values) => {
+                let ranges = values.iter().map(|(rung, typed)| {
+                    let ranges = self.keys.ranges(&params.id, *rung, typed);
+                    ranges.map_err(|error| cannot(rule, error))
+                });
+                ranges.collect::<Result<Vec<_>, _>>()?.concat()
+            }
+            Lookup::Between(between) => {
+                let refusal = refused(rule, Code::UnsupportedOperator);
+                return Err(refusal.reason(between.reason));
+            }
+        };
         tally::count(&mut self.tally.filtered, &rule.class.name);
         Ok(ranges)
     }

@@ -135,7 +135,9 @@ impl Visit for Sealing {
             | Lexeme::Number(_)
             | Lexeme::True => {}
         }
-        let Ok(typed) = value::from_json(rule.class.params.ty, value) else {
+        let Ok(typed) = value::from_json(rule.class.params.ty, value)
+            .and_then(|typed| value::fitted(&rule.class, typed))
+        else {
             return refuse(Code::WrongType);
         };
         if typed.value.len() > longest(&rule.class) {
@@ -202,6 +204,6 @@ fn cannot(rule: &SealRule, error: SealError) -> Refusal {
 
 /// Seals are also made for filters: the value of a literal, checked as a body's value is.
 pub(super) fn literal(class: &Class, text: &[u8]) -> Result<Typed, Code> {
-    let typed = value::from_text(class.params.ty, text).map_err(|_| Code::WrongType)?;
+    let typed = value::sought(class.params.ty, text).map_err(|_| Code::WrongType)?;
     if typed.value.len() > longest(class) { Err(Code::ValueTooLarge) } else { Ok(typed) }
 }
