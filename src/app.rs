@@ -227,6 +227,15 @@ async fn bind(section: &config::Listener, config: &Config) -> anyhow::Result<Lis
 }
 
 fn gate(api: &config::Api, config: &Config) -> anyhow::Result<Gate> {
+    Ok(Gate {
+        name: api.name.clone(),
+        prefix: api.path_prefix.trim_end_matches('/').to_owned(),
+        upstream: upstream(api, config)?,
+    })
+}
+
+/// The way to a database API, with TLS and limits as configured.
+pub fn upstream(api: &config::Api, config: &Config) -> anyhow::Result<Upstream> {
     let trust = api.upstream.tls.as_ref().map(|tls| tls.ca.path().to_owned());
     let identity = api.upstream.tls.as_ref().and_then(|tls| tls.identity.as_ref());
     let identity = identity.map(|(cert, key)| tls::Identity {
@@ -239,11 +248,7 @@ fn gate(api: &config::Api, config: &Config) -> anyhow::Result<Gate> {
         answer: config.timeouts.upstream,
         head_bytes: config.limits.head_bytes,
     };
-    Ok(Gate {
-        name: api.name.clone(),
-        prefix: api.path_prefix.trim_end_matches('/').to_owned(),
-        upstream: Upstream::new(api.upstream.url.clone(), client, limits),
-    })
+    Ok(Upstream::new(api.upstream.url.clone(), client, limits))
 }
 
 type Background = Vec<JoinHandle<()>>;

@@ -84,7 +84,8 @@ impl Lab {
         let head = Head { method: &Method::GET, target: &target, headers: &headers };
         let operation = dialect.classify(head).unwrap();
         let planned = api.plan(&operation, &caller.unwrap()).and_then(|plan| {
-            let (replaced, ..) = seal::readdress(&plan, &operation, &self.keys.snapshot())?;
+            let rewritten = seal::readdress(&plan, &operation, &self.keys.snapshot())?;
+            let replaced = rewritten.replacements;
             let sent = dialect.readdress(head, &replaced)?.target;
             Ok((replaced, sent))
         });
@@ -114,10 +115,13 @@ fn symbols(replacement: &Replacement, query: &str) -> String {
             for (low, high) in ranges.iter().flatten() {
                 name(low, 'P');
                 name(high, 'Q');
-                let grain = [Rung::Ieq, Rung::Eq][(low.len() - 5) / 12 - 1];
-                rung = format!(" on `{grain}`");
+                rung = match (low.len() - 5) / 12 {
+                    0 => String::new(),
+                    rungs => format!(" on `{}`", [Rung::Ieq, Rung::Eq][rungs - 1]),
+                };
             }
         }
+        Replacement::Removed => {}
     }
     let mut text = query.to_owned();
     for (stored, word) in words {

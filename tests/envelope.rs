@@ -30,6 +30,9 @@ struct Case {
     rungs: Vec<String>,
     /// Left out where it is exact.
     equality: Option<String>,
+    /// Of each rung; left out in the oldest cases.
+    names: Option<Vec<String>>,
+    forms: Option<Vec<String>>,
     kind: u8,
     value: String,
     padded: bool,
@@ -136,6 +139,12 @@ impl Case {
                 let names: Vec<_> =
                     rungs.iter().map(|rung| normal::name(*rung, equality)).collect();
                 let forms = normal::forms(&rungs, equality, &self.value());
+                if let (Some(own_names), Some(own_forms)) = (&self.names, &self.forms) {
+                    assert_eq!(*own_names, names, "{}", self.name);
+                    let own_forms: Vec<_> = own_forms.iter().map(|form| form.as_bytes()).collect();
+                    let forms: Vec<_> = forms.iter().map(Plaintext::expose).collect();
+                    assert_eq!(own_forms, forms, "{}", self.name);
+                }
                 let forms: Vec<(&str, &[u8])> =
                     names.iter().zip(&forms).map(|(name, form)| (&**name, form.expose())).collect();
                 let tokens = stranger::tokens(&index, &class, &forms);
@@ -169,6 +178,11 @@ fn frozen_random_envelopes_open_and_are_sealed_to_the_same_bytes() {
 #[test]
 fn frozen_searchable_envelopes_open_and_are_sealed_to_the_same_bytes() {
     run(include_str!("fixtures/envelope/searchable.json"), 11);
+}
+
+#[test]
+fn frozen_ladders_of_every_rung_and_equality_are_made_of_the_same_forms() {
+    run(include_str!("fixtures/envelope/ladders.json"), 16);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What a policy decides about arguments of functions, keys that a request does not name, and PUT.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, HeaderValue};
 use labseal::{
     auth::Facts,
@@ -9,7 +11,8 @@ use labseal::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, FieldRef, Filter, FunctionDecl, Node, Operation, Target, Test, Use, UseKind, Verb,
+        BodyForm, FieldRef, Filter, FunctionDecl, Node, Operation, Page, Placement, Target, Test,
+        Use, UseKind, Verb,
     },
     policy::{
         Plan, Policy,
@@ -63,7 +66,15 @@ fn plan(caller: &str, operation: &Operation) -> Result<Plan, Code> {
 }
 
 fn operation(verb: Verb, target: Target) -> Operation {
-    Operation { verb, target, uses: Vec::new(), body: BodyForm::Opaque, answer: Node::default() }
+    Operation {
+        verb,
+        target,
+        uses: Vec::new(),
+        body: BodyForm::Opaque,
+        answer: Node::default(),
+        page: Page::Whole,
+        own_keys: BTreeMap::new(),
+    }
 }
 
 fn function(name: &str) -> (FunctionName, EntityName) {
@@ -76,7 +87,12 @@ fn function(name: &str) -> (FunctionName, EntityName) {
 fn asks(name: &str, column: &str, operator: &'static str, test: Test) -> Operation {
     let (name, arguments) = function(name);
     let kind = UseKind::Filter(Filter { operator, test });
-    let used = Use { entity: Some(arguments), column: FieldName::new(column), kind };
+    let used = Use {
+        entity: Some(arguments),
+        column: FieldName::new(column),
+        kind,
+        place: Placement::Required,
+    };
     Operation { uses: vec![used], ..operation(Verb::Call, Target::Function(name)) }
 }
 
@@ -137,7 +153,12 @@ fn a_key_that_a_request_does_not_name_is_any_until_the_policy_says_it() {
         let entity = EntityName::new(format!("public.{entity}"));
         let mut create = operation(Verb::Create, Target::Entity(entity.clone()));
         let column = FieldName::new(column);
-        create.uses = vec![Use { entity: Some(entity), column, kind: UseKind::Key }];
+        create.uses = vec![Use {
+            entity: Some(entity),
+            column,
+            kind: UseKind::Key,
+            place: Placement::Within,
+        }];
         plan(caller, &create).map(drop)
     };
     for (entity, column, both, storer) in [
@@ -161,7 +182,12 @@ fn a_record_is_replaced_by_a_key_that_has_one_stored_form() {
         let mut put = operation(Verb::Replace, Target::Entity(entity.clone()));
         let test = Test::Equal(Plaintext::from("x"));
         let kind = UseKind::Filter(Filter { operator: "eq", test });
-        put.uses = vec![Use { entity: Some(entity), column: FieldName::new(column), kind }];
+        put.uses = vec![Use {
+            entity: Some(entity),
+            column: FieldName::new(column),
+            kind,
+            place: Placement::Required,
+        }];
         plan("both", &put).map(drop)
     };
     assert_eq!(put("d"), Ok(()));

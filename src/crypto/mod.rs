@@ -2,7 +2,7 @@
 //!
 //! What others use is re-exported here. Read in this order: [`envelope`] (the text LS1, no key
 //! needed), [`class_key`] (seal and open), [`ladder`] (search tokens), [`ring`] (root and ring keys,
-//! wrapping), [`passphrase`] (the slot of a root key file). Underneath: `derive` (every label, once),
+//! wrapping), [`passphrase`] (the slot of a root key file), [`size`] (lengths). Underneath: `derive` (every label, once),
 //! `binding` (the additional data), `pad`, `normal`, `nonce`, and `aead`, which alone names the cipher.
 //! The format for strangers is `docs/envelope.md`.
 //!
@@ -21,6 +21,7 @@ pub mod normal;
 mod pad;
 pub mod passphrase;
 pub mod ring;
+pub mod size;
 mod typed;
 mod wrap;
 

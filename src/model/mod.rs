@@ -9,10 +9,13 @@ pub mod shape;
 pub mod surface;
 
 pub use operation::{
-    BodyForm, Bound, Case, Filter, Operation, Replacement, Target, Test, Use, UseKind, Verb,
+    BodyForm, Bound, Case, Direction, Filter, Nulls, Operation, Page, Placement, Replacement,
+    Target, Test, Use, UseKind, Verb,
 };
 pub use shape::{BoundRecord, KeyPlace, Node, Origin, Others};
-pub use surface::{BindDecl, EntityDecl, FunctionDecl, Rest, RouteDecl, Surface, Unknown};
+pub use surface::{
+    BindDecl, Described, EntityDecl, FunctionDecl, Rest, RouteDecl, Surface, Unknown,
+};
 
 use std::fmt;
 

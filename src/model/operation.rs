@@ -1,6 +1,8 @@
 //! One request, classified: what it does, to what, and every use of a column that could give a
 //! value away or get a wrong answer.
 
+use std::collections::BTreeMap;
+
 use super::{FieldRef, Node};
 use crate::base::{
     ident::{EntityName, FieldName, FunctionName},
@@ -123,6 +125,24 @@ pub enum Test {
     },
 }
 
+/// Which way an order goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The least first.
+    Ascending,
+    /// The greatest first.
+    Descending,
+}
+
+/// Where an order puts nulls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Nulls {
+    /// Before all values.
+    First,
+    /// After all values.
+    Last,
+}
+
 /// How a column is used in the head.
 #[derive(Clone, Debug)]
 pub enum UseKind {
@@ -135,10 +155,27 @@ pub enum UseKind {
     /// Decides which of two records is the same, if it is part of the key: the request does not say
     /// what the key is.
     Key,
-    /// Orders by it.
-    Order,
+    /// Orders by it. Terms are in the order of their weight.
+    Order {
+        /// Which way.
+        direction: Direction,
+        /// Where nulls go, the API's default spelled out.
+        nulls: Nulls,
+    },
     /// Casts, aggregates or reaches into it; the word says which.
     Transform(&'static str),
+    /// Spells every point in time in a zone that the request names, whatever its column.
+    Zone,
+}
+
+/// Whether a use decides for every record of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Placement {
+    /// A test that every record of the answer must pass: on the target's own entity, beside all other
+    /// tests and not negated. A term of the one order of the records themselves.
+    Required,
+    /// Anything else: inside a tree, negated, of an embed.
+    Within,
 }
 
 /// One use of one column in the head, in the order of the target's bytes.
@@ -151,6 +188,17 @@ pub struct Use {
     pub column: FieldName,
     /// How it is used.
     pub kind: UseKind,
+    /// Whether it decides for every record of the answer.
+    pub place: Placement,
+}
+
+/// How much an answer holds of what the tests let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Page {
+    /// Part of it, or something made of it; the word from a closed list says by what.
+    Part(&'static str),
+    /// As far as the request says, all of it: an array with each record as one element.
+    Whole,
 }
 
 /// What a request body holds.
@@ -175,6 +223,11 @@ pub struct Operation {
     pub body: BodyForm,
     /// What an answer that succeeds holds. Empty: everything in it is elsewhere.
     pub answer: Node<FieldRef>,
+    /// How much of what the tests let through it holds.
+    pub page: Page,
+    /// The keys under which fields of the target's own records come back, where that is known: as
+    /// they are, each at most once.
+    pub own_keys: BTreeMap<FieldName, String>,
 }
 
 impl Operation {
@@ -186,6 +239,8 @@ impl Operation {
             uses: Vec::new(),
             body: BodyForm::Opaque,
             answer: Node::default(),
+            page: Page::Part("unexamined"),
+            own_keys: BTreeMap::new(),
         }
     }
 }
@@ -197,6 +252,8 @@ pub enum Replacement {
     Exact(Vec<Vec<String>>),
     /// Each literal, in order, becomes any of these half-open ranges of text: low, high.
     Ranges(Vec<Vec<(String, String)>>),
+    /// The use falls away: it is carried out on the answer. A term of an order.
+    Removed,
 }
 
 impl Replacement {

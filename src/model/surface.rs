@@ -1,6 +1,10 @@
 //! What a policy declares of one API, in the words a dialect needs to find it again.
 
-use crate::base::ident::{EntityName, FieldName, FunctionName};
+use super::FieldRef;
+use crate::base::{
+    class::{Mode, ValueType},
+    ident::{EntityName, FieldName, FunctionName},
+};
 
 /// What becomes of a field in a request that the policy does not list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -82,6 +86,17 @@ impl FunctionDecl {
     pub fn arguments_of(function: &FunctionName) -> EntityName {
         EntityName::new(format!("{function}()"))
     }
+}
+
+/// What is to be said of a protected field where an API describes itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Described {
+    /// The field, or an argument of a function.
+    pub field: FieldRef,
+    /// How it is stored.
+    pub mode: Mode,
+    /// What it takes and gives.
+    pub ty: ValueType,
 }
 
 /// Everything declared of one API.

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{
     base::ident::{ApiName, EntityName, FieldName, FunctionName},
-    model::{FieldRef, FunctionDecl, Surface, Unknown},
+    model::{Described, FieldRef, FunctionDecl, Surface, Unknown},
 };
 
 use super::{
@@ -94,6 +94,15 @@ impl ApiPolicy {
     /// whatever the caller made it.
     pub fn names_function(&self, function: &FunctionName) -> bool {
         self.exceptions.functions.contains(function) || self.function(function).is_some()
+    }
+
+    /// What is to be said of the protected fields where the API describes itself.
+    pub fn described(&self) -> Vec<Described> {
+        let described = |(field, is): (&FieldRef, &Field)| {
+            let (mode, ty) = (is.class.params.mode, is.class.params.ty);
+            Described { field: field.clone(), mode, ty }
+        };
+        self.fields.iter().map(described).collect()
     }
 
     /// A declared function.

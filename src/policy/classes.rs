@@ -17,7 +17,7 @@ use super::{
     ladder,
     mask::{HIDDEN, Mask},
     plan::{Class, OnIntegrity},
-    types,
+    sort, types,
 };
 
 /// Every class of a policy.
@@ -100,6 +100,8 @@ fn class(name: &str, at: Place, node: &Node, problems: &mut Problems) -> Option<
     let ladder = fields.optional("match");
     let equality = fields.optional("equality");
     let range = fields.optional("range");
+    let order = fields.optional("order");
+    let collation = fields.optional("collation");
     let mask = match fields.optional("mask") {
         Some(node) => mask(node, ty, problems),
         None => Some(Mask::Fixed(HIDDEN.to_owned())),
@@ -116,10 +118,12 @@ fn class(name: &str, at: Place, node: &Node, problems: &mut Problems) -> Option<
     let rungs = ladder::rungs(mode, ty, ladder, problems);
     ladder::agrees(&rungs, equality, at, problems);
     let span = ladder::span(ty, &rungs, range, problems);
+    let sort = sort::read(ty, order, collation, problems);
     let (id, mask, on_integrity) = (id?, mask?, on_integrity?);
     let params = ClassParams { id, mode, ty, rungs, equality };
     let name = ClassName::new(name);
-    let class = Class { name, params, span, mask, on_integrity, line: at.line };
+    let line = at.line;
+    let class = Class { name, params, span, sort, mask, on_integrity, line };
     (problems.errors() == before).then_some(class)
 }
 

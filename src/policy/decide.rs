@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::{
     auth::Caller,
     base::{
-        class::Mode,
+        class::{Mode, ValueType},
         ident::EntityName,
         near,
         refusal::{Code, Refusal},
@@ -118,8 +118,9 @@ impl ApiPolicy {
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(Filter { test: Test::IsNull, .. })
             | UseKind::Key
-            | UseKind::Order
-            | UseKind::Transform(_) => return Ok(()),
+            | UseKind::Order { .. }
+            | UseKind::Transform(_)
+            | UseKind::Zone => return Ok(()),
             UseKind::Filter(filter) => filter.operator,
         };
         let listed = |entity: &&EntityDecl| {
@@ -181,6 +182,14 @@ impl ApiPolicy {
         standing: Standing,
         granted: &Granted,
     ) -> Result<Option<FilterRule>, Refusal> {
+        if matches!(one.kind, UseKind::Zone) {
+            // Also where no field is declared: what is found there is opened by its class.
+            let is_timed = |field: &Field| field.class.params.ty == ValueType::TimestampTz;
+            return match self.fields.values().any(is_timed) {
+                true => Err(Refusal::new(Code::UnsupportedHeader).by("Prefer: timezone")),
+                false => Ok(None),
+            };
+        }
         let Some(entity) = one.entity.as_ref().filter(|entity| self.declares(entity)) else {
             return self
                 .judge_undeclared(one, standing == Standing::ExceptedFunction)
@@ -197,16 +206,20 @@ impl ApiPolicy {
             };
         };
         let class = &field.class;
-        let (every, line) = (granted, granted.line(&class.params.id));
+        let line = granted.line(&class.params.id);
         let refused = |code, word| Refusal::new(code).on(&field_ref).by(word);
         let unsupported = |code, word| Err(refused(code, word).at_line(class.line));
-        let granted = rights(field, granted);
-        let may_filter = |word| match granted.is_some_and(|rights| rights.may_filter) {
+        let rule = || {
+            let (class, field, line) = (class.clone(), field_ref.clone(), field.line);
+            Some(FilterRule { class, field, line })
+        };
+        let held = rights(field, granted);
+        let may_filter = |word| match held.is_some_and(|rights| rights.may_filter) {
             true => Ok(()),
             false => Err(refused(Code::FilterNotGranted, word).at_line(line)),
         };
         match &one.kind {
-            UseKind::Column => match may_store(field, every) {
+            UseKind::Column => match may_store(field, granted) {
                 true => Ok(None),
                 false => Err(refused(Code::WriteNotGranted, "columns").at_line(line)),
             },
@@ -216,37 +229,30 @@ impl ApiPolicy {
                     unsupported(Code::UnsupportedConflict, "on_conflict")
                 }
             },
-            UseKind::Key => {
-                let key = self.keys.get(entity);
-                match class.params.mode {
-                    _ if key.is_some_and(|key| !key.contains(&one.column)) => Ok(None),
-                    Mode::Deterministic => may_filter("resolution").map(|()| None),
-                    Mode::Random | Mode::Searchable => {
-                        unsupported(Code::UnsupportedConflict, "resolution")
+            UseKind::Key if self.is_outside_key(&field_ref) => Ok(None),
+            UseKind::Key => match class.params.mode {
+                Mode::Deterministic => may_filter("resolution").map(|()| None),
+                Mode::Random | Mode::Searchable => {
+                    unsupported(Code::UnsupportedConflict, "resolution")
+                }
+            },
+            // A function gets one of the many texts that a value may be stored as.
+            UseKind::Filter(filter) if field.argument.is_some() => match filter.test {
+                Test::Equal(_) if class.params.mode == Mode::Deterministic => {
+                    match may_store(field, granted) {
+                        true => Ok(rule()),
+                        false => {
+                            Err(refused(Code::FilterNotGranted, filter.operator).at_line(line))
+                        }
                     }
                 }
-            }
-            UseKind::Filter(filter) if field.argument.is_some() => {
-                match (&filter.test, class.params.mode) {
-                    (Test::Equal(_), Mode::Deterministic) if may_store(field, every) => {
-                        let line = field.line;
-                        Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
-                    }
-                    (Test::Equal(_), Mode::Deterministic) => {
-                        Err(refused(Code::FilterNotGranted, filter.operator).at_line(line))
-                    }
-                    // A function gets one of the many texts that a value may be stored as.
-                    (Test::Equal(_), Mode::Random | Mode::Searchable)
-                    | (
-                        Test::Bound { .. }
-                        | Test::In(_)
-                        | Test::IsNull
-                        | Test::Other
-                        | Test::Pattern { .. },
-                        _,
-                    ) => unsupported(Code::UnsupportedOperator, filter.operator),
-                }
-            }
+                Test::Bound { .. }
+                | Test::Equal(_)
+                | Test::In(_)
+                | Test::IsNull
+                | Test::Other
+                | Test::Pattern { .. } => unsupported(Code::UnsupportedOperator, filter.operator),
+            },
             // Null is never sealed, so whoever can ask the API at all sees where it stands.
             UseKind::Filter(Filter { test: Test::IsNull, .. }) => Ok(None),
             // The server asks for the whole key by equality, and a range is not that.
@@ -256,14 +262,18 @@ impl ApiPolicy {
                 unsupported(Code::UnsupportedConflict, filter.operator)
             }
             UseKind::Filter(filter) if class.answers(filter) => {
-                may_filter(filter.operator)?;
-                let line = field.line;
-                Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
+                may_filter(filter.operator).map(|()| rule())
             }
             UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
-            UseKind::Order => unsupported(Code::UnsupportedOrder, "order"),
+            UseKind::Order { .. } => unsupported(Code::UnsupportedOrder, "order"),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
+            UseKind::Zone => Ok(None),
         }
+    }
+
+    /// Whether the policy says the key of the entity, and the field is no part of it.
+    fn is_outside_key(&self, field: &FieldRef) -> bool {
+        self.keys.get(&field.entity).is_some_and(|key| !key.contains(&field.field))
     }
 
     /// A view may repeat a protected column under its name: testing it would send the value in
@@ -287,8 +297,9 @@ impl ApiPolicy {
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(filter) => filter.operator,
             UseKind::Key => "resolution",
-            UseKind::Order => "order",
+            UseKind::Order { .. } => "order",
             UseKind::Transform(word) => word,
+            UseKind::Zone => "timezone",
         };
         Err(Refusal::new(Code::UndeclaredFilter).by(word))
     }
@@ -358,8 +369,9 @@ fn head_key(operation: &Operation) -> Option<Plaintext> {
         | UseKind::Conflict
         | UseKind::Filter(_)
         | UseKind::Key
-        | UseKind::Order
-        | UseKind::Transform(_) => None,
+        | UseKind::Order { .. }
+        | UseKind::Transform(_)
+        | UseKind::Zone => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What stored values tell whoever holds the database, class by class.
 
-use crate::base::class::{Mode, Rung};
+use std::borrow::Cow;
+
+use crate::base::class::{Equality, Mode, Rung};
 
 use super::{Policy, plan::Class};
 
@@ -14,7 +16,7 @@ pub struct Leak {
     /// The fields of this class, as `api: entity.field`.
     pub fields: Vec<String>,
     /// What can be told, in words.
-    pub tells: Vec<&'static str>,
+    pub tells: Vec<Cow<'static, str>>,
 }
 
 impl Policy {
@@ -38,18 +40,25 @@ impl Policy {
         }
         fields.sort();
         let mut tells = match class.params.mode {
-            Mode::Deterministic => vec!["which values are equal, in all its fields together"],
+            Mode::Deterministic => {
+                vec!["which values are equal, in all its fields together".into()]
+            }
             Mode::Random => Vec::new(),
-            Mode::Searchable => class.params.rungs.iter().map(|rung| grain(*rung)).collect(),
+            Mode::Searchable => {
+                let params = &class.params;
+                params.rungs.iter().map(|rung| grain(*rung, params.equality).into()).collect()
+            }
         };
-        tells.extend(ALWAYS);
-        tells.push(match (bound, free) {
+        tells.extend(ALWAYS.iter().map(|tell| Cow::Borrowed(*tell)));
+        tells.push(Cow::Borrowed(match (bound, free) {
             (0, _) => SWAPPED,
             (_, 0) => SWAPPED_WITHIN,
             _ => SWAPPED_OUTSIDE,
-        });
+        }));
         if is_unique {
-            tells.push("whoever may write whether a value is there, since a unique column answers");
+            tells.push(
+                "whoever may write whether a value is there, since a unique column answers".into(),
+            );
         }
         Leak { class: class.name.to_string(), mode: class.params.mode, fields, tells }
     }
@@ -68,16 +77,20 @@ const SWAPPED_WITHIN: &str = "nobody when a value is swapped with another of its
 const SWAPPED_OUTSIDE: &str = "nobody when a value is swapped with another of its class outside of \
                                the entities with bind:, or an older one is put back";
 
-fn grain(rung: Rung) -> &'static str {
-    match rung {
-        Rung::Eq => "which values are equal (rung eq), in all its fields together",
-        Rung::Ieq => "which values are equal but for case (rung ieq), in all its fields together",
-        Rung::Month => {
-            "which values are of the same month (rung month), in all its fields together"
+fn grain(rung: Rung, equality: Equality) -> String {
+    let which = match (rung, equality) {
+        (Rung::Eq, Equality::Ci) | (Rung::Ieq, _) => "are equal but for case".to_owned(),
+        (Rung::Eq, Equality::CiAi) => "are equal but for case and accents".to_owned(),
+        (Rung::Eq, Equality::Exact) => "are equal".to_owned(),
+        (Rung::Eq, Equality::PadSpace) => "are equal but for spaces at the end".to_owned(),
+        (Rung::Month, _) => "are of the same month, and so how many are of each".to_owned(),
+        (Rung::Prefix(1), _) => {
+            "begin with the same character, and so how many begin with each".to_owned()
         }
-        Rung::Prefix(_) => {
-            "which values begin with the same characters (rung prefix), in all its fields together"
+        (Rung::Prefix(count), _) => {
+            format!("begin with the same {count} characters, and so how many begin with each")
         }
-        Rung::Year => "which values are of the same year (rung year), in all its fields together",
-    }
+        (Rung::Year, _) => "are of the same year, and so how many are of each".to_owned(),
+    };
+    format!("which values {which} (rung {rung}), in all its fields together")
 }

@@ -7,6 +7,7 @@
 mod apis;
 mod callers;
 mod classes;
+mod columns;
 mod decide;
 pub mod diagnostic;
 pub mod document;
@@ -20,9 +21,11 @@ mod names;
 pub mod plan;
 mod records;
 mod routes;
+mod sort;
 mod types;
 
 pub use apis::ApiPolicy;
+pub use columns::Column;
 pub use diagnostic::{Diagnostic, Severity};
 pub use plan::Plan;
 

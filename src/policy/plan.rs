@@ -29,6 +29,8 @@ pub struct Class {
     pub params: ClassParams,
     /// Which years its dates are in, and how many texts a test of them may become.
     pub span: Span,
+    /// Whether records are ordered by it after opening.
+    pub sort: Sort,
     /// The partial view.
     pub mask: Mask,
     /// What to do with a stored value that does not open.
@@ -59,6 +61,18 @@ impl Class {
             Test::Other => false,
         }
     }
+}
+
+/// Whether records are ordered by a class after opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// So many at most.
+    Here {
+        /// The most records that an ordered answer holds.
+        at_most: usize,
+    },
+    /// They are not.
+    Refused,
 }
 
 /// What `range:` says of dates: a test that is open at one end is answered for these years.

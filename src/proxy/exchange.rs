@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, Version, header, request, response};
+use http::{HeaderMap, HeaderValue, Request, Response, Version, header, request, response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -21,6 +21,7 @@ use super::{
     head,
     opening::{self, Long, Opened, Opening},
     record::{Cleared, Record},
+    refining,
     revision::Served,
     sealing::{self, SealedBody},
     stream::Abort,
@@ -32,9 +33,9 @@ use crate::{
     },
     dialect::{Dialect, Head},
     keys::Snapshot,
-    model::{Operation, Replacement, Use, UseKind},
+    model::{Operation, Replacement, Target, Use, UseKind, Verb},
     policy::{Plan, plan::FilterRule},
-    seal::{self, Finished, Sealed, Tally, Written},
+    seal::{self, Finished, Refine, Rewritten, Sealed, Tally, Written},
 };
 
 /// Answers one request. Never fails: what goes wrong becomes an answer, or ends the connection.
@@ -86,7 +87,7 @@ async fn answer(
     let SealedBody { body, length, finished } =
         sealing::seal(&plan, &keys, &head.headers, incoming, &sidecar.limits).await?;
     let mut written = addressed.written;
-    let Finished { tally: sealed, written: wrote, proof } = finished;
+    let Finished { tally: sealed, written: wrote, proof, .. } = finished;
     written.add(wrote);
     let mut tally = addressed.tally;
     tally.add(&sealed);
@@ -96,7 +97,12 @@ async fn answer(
         let _intent = record.intend(sidecar, &tally).await?;
     }
 
+    refining::ask(&addressed.refine, &*api.dialect, &mut head.headers);
     let method = head.method.clone();
+    let describes = matches!(operation.target, Target::Service)
+        && operation.verb == Verb::Describe
+        && !plan.passes();
+    let fields = if describes { head.headers.clone() } else { HeaderMap::new() };
     let request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
     let again = repeatable(&request);
     let asked = sidecar.clock.instant();
@@ -106,10 +112,22 @@ async fn answer(
     let (mut head, incoming) = response.into_parts();
     // The answer may hold what was sealed, under a newer key, while the request was on its way.
     let keys = sidecar.keys.snapshot();
-    let echoes = &addressed.echoes;
-    let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes, idle };
+    let (echoes, refine) = (&addressed.echoes, &addressed.refine);
+    refining::admit(refine, &*api.dialect, &head)?;
+    let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes, refine, idle };
     let opened = opening.open(&head, opening::has_body(&method, head.status), incoming).await?;
     opening.headers(&mut head.headers);
+    let opened = match describes && head.status.is_success() {
+        true => {
+            let view = Head { method: &method, target: &target, headers: &fields };
+            let annotate =
+                |document: &[u8]| api.dialect.describe(view, document, &rules.described());
+            opened.described(annotate).await?
+        }
+        false => opened,
+    };
+    let targets = (&*target, &*addressed.target);
+    refining::restate(refine, &*api.dialect, targets, &opened, &mut head);
 
     release(sidecar, record, abort, tally, head, opened).await
 }
@@ -136,6 +154,7 @@ struct Addressed {
     echoes: Vec<(String, Plaintext)>,
     written: Written,
     tally: Tally,
+    refine: Refine,
 }
 
 /// Turns protected literals of the target into what is stored, and refuses strays in the head.
@@ -149,15 +168,17 @@ fn readdress(
 ) -> Result<Addressed, Refusal> {
     let view = Head { method: &head.method, target, headers: &head.headers };
     if plan.passes() {
-        let (written, tally) = Default::default();
-        return Ok(Addressed { target: target.to_owned(), echoes: Vec::new(), written, tally });
+        let (written, tally, refine) = Default::default();
+        let (target, echoes) = (target.to_owned(), Vec::new());
+        return Ok(Addressed { target, echoes, written, tally, refine });
     }
     refuse_strays(plan, operation, dialect, view, keys)?;
-    let (replacements, written, tally) = seal::readdress(plan, operation, keys)?;
+    let Rewritten { replacements, written, tally, refine } =
+        seal::readdress(plan, operation, keys)?;
     // Also where nothing is replaced: a dialect may have to leave a part of the target out.
     let readdressed = dialect.readdress(view, &replacements)?;
     let echoes = readdressed.echoes.into_iter().map(|e| (e.written, e.original)).collect();
-    Ok(Addressed { target: readdressed.target, echoes, written, tally })
+    Ok(Addressed { target: readdressed.target, echoes, written, tally, refine })
 }
 
 /// Refuses envelopes of ours anywhere in the head but as literals of protected filters, which are
@@ -259,7 +280,7 @@ async fn release(
             let cleared = record.conclude(sidecar, &tally).await?;
             Ok(released(head, body::through(incoming, abort), cleared))
         }
-        Opened::Whole(bytes, opened) => {
+        Opened::Whole(bytes, opened, _) => {
             tally.add(&opened);
             if !opened.is_empty() {
                 head::keep_private(&mut head.headers);

@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod opening;
 pub mod ops;
 pub mod record;
+mod refining;
 pub mod revision;
 pub mod sealing;
 pub mod stream;

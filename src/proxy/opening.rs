@@ -16,11 +16,14 @@ use crate::{
     },
     keys::Snapshot,
     policy::{Plan, plan::AnswerPlan},
-    seal::{Finished, Form, Tally, Transform, Unsealed, Written, echo},
+    seal::{Finished, Form, Refine, Refined, Tally, Transform, Unsealed, Written, echo},
 };
 
 /// What an answer may hold before its head goes out.
 pub const HELD: usize = 1 << 20;
+
+/// What an API's description of itself may hold to be annotated.
+const DESCRIPTION: usize = 8 << 20;
 
 /// An answer of which enough is known to release its head.
 pub enum Opened {
@@ -30,8 +33,33 @@ pub enum Opened {
     Nothing,
     /// Every byte passes as it comes: nothing in it was to be opened.
     Through(Incoming),
-    /// All of it.
-    Whole(Vec<u8>, Box<Tally>),
+    /// All of it, and how many of its records stayed if they were refined.
+    Whole(Vec<u8>, Box<Tally>, Refined),
+}
+
+impl Opened {
+    /// An answer in which the API describes itself, as `annotate` has it. One that is too long to be
+    /// held passes as it is: it says less than it could, and nothing wrong of any value.
+    pub async fn described(
+        self,
+        annotate: impl FnOnce(&[u8]) -> Option<Vec<u8>>,
+    ) -> Result<Self, Refusal> {
+        let (whole, tally, refined) = match self {
+            Self::Nothing | Self::Through(_) => return Ok(self),
+            Self::Whole(whole, tally, refined) => (whole, tally, refined),
+            Self::Long(mut long) => {
+                while long.advance().await? {
+                    if long.held.len() > DESCRIPTION {
+                        return Ok(Self::Long(long));
+                    }
+                }
+                let (whole, tally) = long.finish()?;
+                (whole, Box::new(tally), Refined::default())
+            }
+        };
+        let described = annotate(&whole).unwrap_or(whole);
+        Ok(Self::Whole(described, tally, refined))
+    }
 }
 
 /// An answer that is opened while it leaves.
@@ -41,6 +69,8 @@ pub struct Long {
     idle: Duration,
     /// Windows that are opened and not yet sent.
     pub held: Vec<u8>,
+    /// Whether it may have fewer records than its head says.
+    pub has_fewer: bool,
 }
 
 /// What the head and the body of an answer are opened with.
@@ -53,6 +83,8 @@ pub struct Opening<'a> {
     pub written: &'a Written,
     /// What stood in the target before it was rewritten.
     pub echoes: &'a [(String, Plaintext)],
+    /// What is still to be done with the records.
+    pub refine: &'a Refine,
     /// How long a piece of the body may take.
     pub idle: Duration,
 }
@@ -93,14 +125,17 @@ impl Opening<'_> {
             }
         };
         let transform = Transform::opening(self.plan, self.keys.clone(), form);
-        let mut long = Long { transform, incoming, idle: self.idle, held: Vec::new() };
+        let transform = transform.refined(self.refine)?;
+        let idle = self.idle;
+        let mut long = Long { transform, incoming, idle, held: Vec::new(), has_fewer: false };
         while long.held.len() <= HELD {
             if !long.advance().await? {
                 let Long { transform, mut held, .. } = long;
-                let Finished { tally, .. } = transform.finish(&mut held)?;
-                return Ok(Opened::Whole(held, Box::new(tally)));
+                let Finished { tally, refined, .. } = transform.finish(&mut held)?;
+                return Ok(Opened::Whole(held, Box::new(tally), refined));
             }
         }
+        long.has_fewer = long.transform.settle();
         Ok(Opened::Long(Box::new(long)))
     }
 
@@ -115,7 +150,7 @@ impl Opening<'_> {
         }
         let json = matches!(media, Media::Json | Media::OtherJson);
         let opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
-        Ok(Opened::Whole(opened, Box::default()))
+        Ok(Opened::Whole(opened, Box::default(), Refined::default()))
     }
 
     /// Header values: the same.

@@ -17,7 +17,7 @@ use crate::{
     base::refusal::{Code, Refusal},
     keys::Snapshot,
     policy::{Plan, plan::RequestPlan},
-    seal::{Finished, Form, Sealed, Transform},
+    seal::{Finished, Form, Refined, Sealed, Transform},
 };
 
 /// A request body that may go upstream: all of it was looked at, and what is protected is sealed.
@@ -57,7 +57,7 @@ pub async fn seal(
     };
     if let Some(proof) = Sealed::nothing(plan) {
         let (tally, written) = Default::default();
-        let finished = Finished { tally, written, proof };
+        let finished = Finished { tally, written, refined: Refined::default(), proof };
         return Ok(SealedBody { body: body::through(incoming, None), length: None, finished });
     }
     let mut transform = Transform::sealing(plan, keys.clone(), form);

@@ -140,18 +140,32 @@ pub(super) fn side(
     })
 }
 
-/// What answers a span of moments: years where they are whole, then months, then days.
+/// What answers a span of moments: years where they are whole, then months, then days. A span that
+/// takes parts of months, or too many texts, is found within whole months, or whole years.
 pub(super) fn span(class: &Class, (from, to): (Moment, Moment)) -> Lookup {
-    let params = &class.params;
-    let has = |rung| params.rungs.contains(&rung);
     let years = &class.span.years;
     let first = Moment::of_year(*years.start());
     let end = Moment::of_year(*years.end() + 1);
     if from <= first && to >= end {
         return Lookup::All;
     }
-    let to = to.min(end);
-    let mut at = from.max(first);
+    let (from, to) = (from.max(first), to.min(end));
+    let reason = match spell(class, from, to) {
+        Ok(values) => return Lookup::Any(values),
+        Err(reason) => reason,
+    };
+    let coarser = [Rung::Month, Rung::Year]
+        .into_iter()
+        .filter(|rung| class.params.rungs.contains(rung))
+        .find_map(|rung| spell(class, begin(from, rung), end_of(to, rung)).ok());
+    Lookup::Between(Between { coarser, reason })
+}
+
+/// Years, months and days that together are a span. Why not, if they cannot be.
+fn spell(class: &Class, from: Moment, to: Moment) -> Result<Vec<(Rung, Typed)>, &'static str> {
+    let params = &class.params;
+    let has = |rung| params.rungs.contains(&rung);
+    let mut at = from;
     let mut found = Vec::new();
     while at < to {
         let (Day { year, month, day }, begins_day) = at.day();
@@ -165,19 +179,61 @@ pub(super) fn span(class: &Class, (from, to): (Moment, Moment)) -> Lookup {
             } else if params.ty == ValueType::Date && has(Rung::Eq) {
                 (Rung::Eq, at.next(params.ty))
             } else {
-                return between(
-                    None,
+                return Err(
                     "the range does not begin and end where a rung of match: does (in UTC)",
                 );
             };
         if found.len() == class.span.at_most {
-            return between(
-                None,
-                "the range takes more years, months and days than range: at_most allows",
-            );
+            return Err("the range takes more years, months and days than range: at_most allows");
         }
         found.push((rung, at.typed(params.ty)));
         at = next;
     }
-    Lookup::Any(found)
+    Ok(found)
+}
+
+/// The beginning of the month or year that a moment is in.
+fn begin(at: Moment, rung: Rung) -> Moment {
+    let (Day { year, month, .. }, _) = at.day();
+    let month = if rung == Rung::Month { month } else { 1 };
+    Moment::of(year, month, 1).unwrap_or(at)
+}
+
+/// The end of the month or year that what is before a moment is in.
+fn end_of(at: Moment, rung: Rung) -> Moment {
+    let begin = begin(at, rung);
+    if begin == at {
+        return at;
+    }
+    let (Day { year, month, .. }, _) = begin.day();
+    let next_month = Moment::of(year, month + 1, 1).filter(|_| rung == Rung::Month);
+    next_month.unwrap_or_else(|| Moment::of_year(year + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split_at(pattern: &str) -> Option<(String, Rest)> {
+        split(pattern).ok().map(|(start, rest)| (start.to_string(), rest))
+    }
+
+    #[test]
+    fn a_pattern_is_a_beginning_and_what_follows_it() {
+        for (pattern, start, rest) in [
+            ("", "", Rest::Nothing),
+            ("smi", "smi", Rest::Nothing),
+            ("smi%", "smi", Rest::Anything),
+            ("smi%%", "smi", Rest::Anything),
+            ("%", "", Rest::Anything),
+            ("smi%_", "smi", Rest::Pattern),
+            ("s_i%", "s", Rest::Pattern),
+            (r"100\%", "100%", Rest::Nothing),
+            (r"100\%%", "100%", Rest::Anything),
+            (r"a\_\b\\", r"a_b\", Rest::Nothing),
+        ] {
+            assert_eq!(split_at(pattern), Some((start.to_owned(), rest)), "{pattern}");
+        }
+        assert_eq!(split_at(r"a\"), None);
+    }
 }

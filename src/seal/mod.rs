@@ -17,6 +17,7 @@
 //! - Text inside a protected value may name one of our kids, if it does not begin with it: it is
 //!   sealed with the rest, and opened text is never scanned again. (2026-11)
 
+mod compare;
 pub mod echo;
 mod frame;
 mod json;
@@ -25,6 +26,8 @@ mod opening;
 mod proof;
 mod readdress;
 mod record;
+mod refine;
+mod reorder;
 mod scan;
 mod sealing;
 mod splice;
@@ -34,11 +37,14 @@ mod transform;
 mod tree;
 mod value;
 mod visit;
+mod watch;
 mod written;
 
 pub use proof::{Direction, MARKER, Sealed, Unsealed};
-pub use readdress::readdress;
+pub use readdress::{Rewritten, readdress};
+pub use refine::Refine;
 pub use strays::reject_strays;
 pub use tally::Tally;
 pub use transform::{Finished, Form, Transform};
+pub use watch::Refined;
 pub use written::Written;

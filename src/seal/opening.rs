@@ -11,6 +11,7 @@ use super::{
     tree::Closed,
     value,
     visit::{Act, Found, Lexeme, Stop, Visit},
+    watch::Watch,
 };
 use crate::{
     base::{
@@ -33,6 +34,7 @@ pub(super) struct Opening {
     pub tally: Tally,
     /// What was counted last under a kid: most values of an answer share few kids.
     pub last_kid: Option<Kid>,
+    pub watch: Watch,
 }
 
 impl Visit for Opening {
@@ -74,20 +76,31 @@ impl Visit for Opening {
         }
     }
 
-    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop> {
+    fn record(&mut self) -> Result<Act, Stop> {
+        if self.watch.is_idle() { Ok(Act::Keep) } else { self.watch.record() }
+    }
+
+    fn leaf(&mut self, number: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop> {
         // Invariant: the scanner hands out indices of the tree that the rules were taken from.
         let rules = self.rules.clone();
-        let rule = &rules[rule as usize];
+        let rule = &rules[number as usize];
         let shown = match value {
-            Lexeme::Null => return Ok(Act::Keep),
+            Lexeme::Null => {
+                self.watch.see(number, None);
+                return Ok(Act::Keep);
+            }
             Lexeme::String(inside, traits) => match unescaped(inside, traits) {
-                Some(text) => self.declared(rule, text.bytes(), made),
+                Some(text) => self.declared(number, rule, text.bytes(), made),
                 None => None,
             },
             Lexeme::Container(_) | Lexeme::False | Lexeme::Number(_) | Lexeme::True => None,
         };
         match (shown, rule.class.on_integrity) {
             (Some(act), _) => Ok(act),
+            // What cannot be read cannot be tested or ordered either.
+            (None, OnIntegrity::Mark) if self.watch.looks_at(number) => {
+                Err(Refusal::new(Code::Integrity).on(&rule.field).into())
+            }
             (None, OnIntegrity::Fail) if rule.is_bound => {
                 Err(Refusal::new(Code::Integrity).on(&rule.field).by("bind").into())
             }
@@ -103,8 +116,15 @@ impl Visit for Opening {
 
 impl Opening {
     /// `None` if the text is not an envelope of the rule's class that opens.
-    fn declared(&mut self, rule: &OpenRule, text: &[u8], made: &mut Vec<u8>) -> Option<Act> {
-        if rule.right == Right::Sealed {
+    fn declared(
+        &mut self,
+        number: u32,
+        rule: &OpenRule,
+        text: &[u8],
+        made: &mut Vec<u8>,
+    ) -> Option<Act> {
+        let is_watched = self.watch.looks_at(number);
+        if rule.right == Right::Sealed && !is_watched {
             let parsed = envelope::parse(text).ok()?;
             let kid = parsed.kid();
             let is_bound = parsed.flags().bond() == Bond::Record;
@@ -124,6 +144,9 @@ impl Opening {
             return None;
         }
         self.note(kid);
+        if is_watched {
+            self.watch.see(number, Some(&typed));
+        }
         self.show(&rule.class, rule.right, &typed, made)
     }
 

@@ -44,6 +44,9 @@ pub(super) struct Scanner {
     /// How far a record was read in search of its key, before it is scanned.
     ahead: Option<Ahead>,
     safe: usize,
+    /// Whether every value on the way to a declared one must be of the declared form, though the
+    /// direction is not strict.
+    is_exact: bool,
 }
 
 impl Scanner {
@@ -60,7 +63,14 @@ impl Scanner {
             whole: None,
             ahead: None,
             safe: 0,
+            is_exact: false,
         }
+    }
+
+    /// Takes no other value on the way to a declared one than the declared objects and arrays, so
+    /// that none escapes what is done with records.
+    pub fn be_exact(&mut self) {
+        self.is_exact = true;
     }
 
     /// Where a window may end: everything before is decided.
@@ -194,7 +204,7 @@ impl Scanner {
                             {
                                 return self.pause(state, base + at);
                             }
-                            state = self.open::<R, V>(byte == b'[', base + at, tree)?;
+                            state = self.open::<R, V>(byte == b'[', base + at, tree, splice)?;
                             at += 1;
                             continue;
                         }

@@ -8,6 +8,8 @@ use super::{
     opening::Opening,
     proof::{Direction, Sealed, Unsealed},
     record::Records,
+    refine::Refine,
+    reorder,
     scan::Scanner,
     sealing::Sealing,
     splice::Splice,
@@ -15,6 +17,7 @@ use super::{
     tally::Tally,
     tree::Tree,
     visit::{Stop, Visit},
+    watch::{Refined, Watch},
     written::Written,
 };
 use crate::{
@@ -59,6 +62,8 @@ pub struct Finished<D> {
     pub tally: Tally,
     /// What was written to the API; empty for an answer.
     pub written: Written,
+    /// How many records of an answer stayed, if they were refined.
+    pub refined: Refined,
     /// That it was done to the end.
     pub proof: D,
 }
@@ -72,6 +77,8 @@ enum Body {
     Refused,
     Seal(Box<Windows<SealRule, Sealing>>),
     Search(Box<Stream>, Arc<Snapshot>),
+    /// Opened, and held until the last record has come, since it may be the first of the order.
+    Sort(Box<Windows<OpenRule, Opening>>, Zeroizing<Vec<u8>>),
 }
 
 impl Transform<Sealed> {
@@ -108,11 +115,58 @@ impl Transform<Unsealed> {
                 let records = Records::new(plan);
                 Body::Open(Windows::new(
                     tree,
-                    Opening { rules, rights, keys, records, tally, last_kid: None },
+                    Opening {
+                        rules,
+                        rights,
+                        keys,
+                        records,
+                        tally,
+                        last_kid: None,
+                        watch: Watch::default(),
+                    },
                 ))
             }
         };
         Self { body, direction: PhantomData }
+    }
+}
+
+impl Transform<Unsealed> {
+    /// The same, with what is still to be done with its records. Refused if it cannot be done.
+    pub fn refined(self, refine: &Refine) -> Result<Self, Refusal> {
+        if refine.is_empty() {
+            return Ok(self);
+        }
+        let body = match self.body {
+            Body::Open(mut windows) => {
+                windows.visit.watch = Watch::new(refine, &windows.tree)?;
+                if !windows.visit.watch.is_idle() {
+                    windows.scanner.be_exact();
+                }
+                match windows.visit.watch.orders() {
+                    true => Body::Sort(windows, Zeroizing::default()),
+                    false => Body::Open(windows),
+                }
+            }
+            // Tokens are exact but for collisions, which nobody looks for in other forms.
+            body if !refine.needs_whole() => body,
+            _ => return Err(Code::UpstreamUnreadable.into()),
+        };
+        Ok(Self { body, direction: PhantomData })
+    }
+
+    /// The head of the answer goes out, so that its records are said to be so many as the API said.
+    /// Gives whether it is known that there may be fewer.
+    pub fn settle(&mut self) -> bool {
+        match &mut self.body {
+            Body::Open(windows) => windows.visit.watch.settle(),
+            Body::Pass
+            | Body::Refuse(_)
+            | Body::Refused
+            | Body::Seal(_)
+            | Body::Search(..)
+            | Body::Sort(..) => false,
+        }
     }
 }
 
@@ -132,6 +186,10 @@ impl<D: Direction> Transform<D> {
             Body::Search(stream, keys) => stream.push(input, keys).map(|()| {
                 out.extend_from_slice(input);
             }),
+            Body::Sort(windows, held) => windows.push(input, held).and_then(|()| {
+                let fits = held.len() <= MAX_WINDOW;
+                if fits { Ok(()) } else { Err(Code::TooManyRecords.into()) }
+            }),
         };
         if pushed.is_err() {
             self.body = Body::Refused;
@@ -141,9 +199,11 @@ impl<D: Direction> Transform<D> {
 
     /// Ends the body and appends the rest to `out`.
     pub fn finish(self, out: &mut Vec<u8>) -> Result<Finished<D>, Refusal> {
+        let mut refined = Refined::default();
         let (tally, written) = match self.body {
             Body::Open(mut windows) => {
                 windows.finish(out)?;
+                refined = windows.visit.watch.refined;
                 (windows.visit.tally, Written::default())
             }
             Body::Pass | Body::Refuse(_) | Body::Search(..) => Default::default(),
@@ -152,8 +212,15 @@ impl<D: Direction> Transform<D> {
                 windows.finish(out)?;
                 (windows.visit.tally, windows.visit.written)
             }
+            Body::Sort(mut windows, mut held) => {
+                windows.finish(&mut held)?;
+                let places = windows.visit.watch.permutation()?;
+                reorder::reorder(&held, &places, out).ok_or(Code::UpstreamUnreadable)?;
+                refined = windows.visit.watch.refined;
+                (windows.visit.tally, Written::default())
+            }
         };
-        Ok(Finished { tally, written, proof: D::made() })
+        Ok(Finished { tally, written, refined, proof: D::made() })
     }
 
     /// The most bytes that were ever held back.
@@ -162,6 +229,7 @@ impl<D: Direction> Transform<D> {
             Body::Open(windows) => windows.high_water,
             Body::Pass | Body::Refuse(_) | Body::Refused | Body::Search(..) => 0,
             Body::Seal(windows) => windows.high_water,
+            Body::Sort(windows, held) => windows.high_water + held.len(),
         }
     }
 }

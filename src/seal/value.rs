@@ -13,6 +13,7 @@ mod number;
 use std::str;
 
 pub(super) use calendar::{Day, Moment};
+pub(super) use number::compare as compare_decimals;
 
 use super::{json, visit::Lexeme};
 use crate::{

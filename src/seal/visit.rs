@@ -71,6 +71,11 @@ pub(super) trait Visit {
     /// A string of which nothing is declared.
     fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Stop>;
 
+    /// The end of a record: whether it stays. Only a record of an array can be dropped.
+    fn record(&mut self) -> Result<Act, Stop> {
+        Ok(Act::Keep)
+    }
+
     /// A value at a declared place.
     fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop>;
 }

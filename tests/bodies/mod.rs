@@ -3,7 +3,7 @@
 
 #![allow(dead_code)] // Each test and bench uses a part.
 
-use std::{fs, sync::Arc};
+use std::{collections::BTreeMap, fs, sync::Arc};
 
 use http::{HeaderMap, HeaderValue};
 use labseal::{
@@ -17,7 +17,7 @@ use labseal::{
         secret::SecretKey,
     },
     keys::{Keys, Snapshot, StoreAddress, memory::MemoryProvider},
-    model::{BodyForm, FieldRef, Node, Operation, Target, Use, Verb},
+    model::{BodyForm, FieldRef, Node, Operation, Page, Target, Use, Verb},
     policy::{Plan, Policy},
     seal::{Direction, Finished, Form, Sealed, Transform, Unsealed},
 };
@@ -147,6 +147,8 @@ pub fn operation(verb: Verb, form: Node<FieldRef>, uses: Vec<Use>) -> Operation 
         uses,
         body: if form.is_empty() { BodyForm::Opaque } else { BodyForm::Records(form.clone()) },
         answer: form,
+        page: Page::Whole,
+        own_keys: BTreeMap::new(),
     }
 }
 

@@ -77,8 +77,9 @@ fn uses(operation: &Operation) -> Vec<String> {
         UseKind::Column => "columns".to_owned(),
         UseKind::Conflict => "conflict".to_owned(),
         UseKind::Key => "key".to_owned(),
-        UseKind::Order => "order".to_owned(),
+        UseKind::Order { .. } => "order".to_owned(),
         UseKind::Transform(word) => format!("transform {word}"),
+        UseKind::Zone => "zone".to_owned(),
         UseKind::Filter(filter) => match &filter.test {
             Test::Equal(text) => format!("{} {}", filter.operator, shown(text.expose())),
             Test::In(list) => {

@@ -156,6 +156,8 @@ fn a_preflight_does_not_carry_a_protected_value_up() {
         ("/patients?mrn=eq.A1&select=id", "/patients"),
         ("/wards?or=(mrn.eq.A1)", "/wards"),
         ("/patients?mrn;x=eq", "/patients"),
+        ("/patients?MRN=eq.A1", "/patients"),
+        ("/rpc/find_patient?number=A1", "/rpc/find_patient"),
         ("/patients?id=eq.1", "/patients?id=eq.1"),
         ("/patients", "/patients"),
     ] {

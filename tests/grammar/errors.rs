@@ -92,3 +92,31 @@ fn errors_show_nothing_of_a_class_that_the_caller_may_not_test() {
     assert!(status == 400 && !text.contains(&marked("Mr")), "{text}");
     both.nothing_leaked();
 }
+
+#[test]
+fn a_query_that_the_server_cannot_parse_is_repeated_with_the_values_that_were_sent() {
+    let both = Both::filled();
+    // This version of the server does not know `not_null`.
+    let target = with("/patients?or=(mrn.eq.{},ward.is.not_null)", "M1");
+    let direct = Request::get(&target).send(both.direct.address());
+    let sealed = both.stand.send("lims", Request::get(&target));
+    assert_eq!((sealed.status, direct.status), (400, 400));
+    // The place is that in the text which the server saw.
+    let but_place = |text: String| text.split(" (line 1, ").next().unwrap_or_default().to_owned();
+    assert_eq!(but_place(sealed.text()), but_place(direct.text()));
+    assert!(sealed.text().contains("PGRST100"), "{}", sealed.text());
+    let target = with("/patients?or=(last_name.eq.{},ward.is.not_null)", "MAnn");
+    let sealed = both.stand.send("lims", Request::get(&target)).text();
+    assert!(sealed.contains("PGRST100") && !sealed.contains("ls1"), "{sealed}");
+    both.nothing_leaked();
+}
+
+#[test]
+fn a_location_is_sealed_for_a_caller_who_may_not_test_what_it_names() {
+    let both = Both::filled();
+    let body = marked(r#"{"accession":"MS9","mrn":"M1","kind":"x"}"#);
+    let post = Request::post("/specimens", &body).header("Prefer", "return=headers-only");
+    let created = both.stand.send("writer", post);
+    assert_eq!(created.status, 201, "{}", created.text());
+    assert_eq!(created.values("Location"), ["/specimens?accession=eq.%5Bsealed%5D"]);
+}

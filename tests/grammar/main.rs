@@ -7,6 +7,7 @@ mod kit;
 mod calls;
 mod echoes;
 mod errors;
+mod openapi;
 mod operators;
 
 use kit::{Answer, Canaries, Postgres, Request, Stand, policy, script::enc, stand::Direct};

@@ -13,7 +13,7 @@ use super::{
 
 /// A running PostgREST.
 pub struct PostgRest {
-    _server: Process,
+    server: Process,
     address: SocketAddr,
     _folder: TempDir,
 }
@@ -41,7 +41,12 @@ impl PostgRest {
             assert!(server.runs(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
             Request::get("/ready").try_send(admin).is_ok_and(|answer| answer.status == 200)
         });
-        Self { _server: server, address, _folder: folder }
+        Self { server, address, _folder: folder }
+    }
+
+    /// Has it read the schema again, some time soon.
+    pub fn reload(&self) {
+        self.server.signal("USR1");
     }
 
     /// Where it listens.

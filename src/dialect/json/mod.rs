@@ -9,14 +9,15 @@ mod form;
 mod path;
 mod route;
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
+use http::{HeaderMap, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use self::route::{Path, Route};
 use super::{
-    Dialect, Echo, ErrorBody, Head, Readdressed, SurfaceError,
+    Dialect, Echo, ErrorBody, Head, Readdressed, Records, SurfaceError,
     text::{self, Decoded},
 };
 use crate::{
@@ -27,7 +28,8 @@ use crate::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, Filter, Node, Operation, Replacement, Surface, Target, Test, Use, UseKind, Verb,
+        BodyForm, Described, Filter, Node, Operation, Page, Placement, Replacement, Surface,
+        Target, Test, Use, UseKind, Verb,
     },
 };
 
@@ -113,6 +115,19 @@ impl Dialect for Json {
         Ok(Readdressed { target, echoes })
     }
 
+    fn describe(&self, _: Head<'_>, _: &[u8], _: &[Described]) -> Option<Vec<u8>> {
+        None
+    }
+
+    // No answer of a route is known to be a whole list, so none of these is ever asked.
+    fn ask_whole(&self, _: &mut HeaderMap) {}
+
+    fn is_whole(&self, _: StatusCode, _: &HeaderMap) -> bool {
+        false
+    }
+
+    fn restate(&self, _: &str, _: &str, _: Records, _: &mut HeaderMap) {}
+
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {
         // RFC 9457, with members of our own.
         let body = json!({
@@ -146,6 +161,7 @@ fn text_for(replacement: &Replacement) -> Result<&str, Refusal> {
             },
             _ => Err(Code::Internal.into()),
         },
+        Replacement::Removed => Err(Code::Internal.into()),
     }
 }
 
@@ -167,6 +183,9 @@ impl Json {
                 uses: Vec::new(),
                 body: BodyForm::Opaque,
                 answer: Node::default(),
+                // What a route does with its parameters is not known, so nothing follows from them.
+                page: Page::Part("route"),
+                own_keys: BTreeMap::new(),
             },
             sites: Vec::new(),
         };
@@ -230,11 +249,7 @@ impl Json {
             let name = parameter.name.text();
             let own = route.query.iter().find(|protected| *protected == name);
             // Servers differ about case, brackets and semicolons in names.
-            let could = |name: &str| {
-                words(name).any(|word| {
-                    route.query.iter().any(|protected| protected.to_lowercase() == word)
-                })
-            };
+            let could = |name: &str| route.query.iter().any(|protected| could_be(name, protected));
             let raw = target.get(parameter.whole.clone()).unwrap_or_default();
             let hidden = raw.contains(';')
                 && (own.is_some()
@@ -284,9 +299,7 @@ impl Json {
         let known = |part: &str| {
             let name = part.split('=').next().unwrap_or_default();
             let name = Decoded::of_query(name, 0..name.len()).ok_or(Code::MalformedTarget)?;
-            let named = |field: &&FieldName| {
-                words(name.text()).any(|word| last_name(field.as_str()).to_lowercase() == word)
-            };
+            let named = |field: &&FieldName| could_be(name.text(), last_name(field.as_str()));
             let mut protected = self.routes.iter().flat_map(|route| &route.fields);
             Ok(match protected.find(named) {
                 Some(field) => (field.to_string(), Named::Protected),
@@ -304,17 +317,31 @@ enum Named {
     Protected,
 }
 
-/// The name of a parameter, and every word in it by which some server may know it: `filter[mrn]`,
-/// `mrn__eq`, `name-like`.
-fn words(name: &str) -> impl Iterator<Item = String> {
-    let whole = near::folded(name);
-    let split = name.to_lowercase().replace("__", " ");
-    let parts: Vec<_> = split
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|part| !part.is_empty())
-        .map(str::to_owned)
-        .collect();
-    std::iter::once(whole).chain(parts)
+/// Whether some server may take a parameter of this name for a test of a protected place: by the
+/// whole name in any case, or by the words in it, as in `filter[mrn]`, `mrn__eq`, `like_name` and
+/// `mrnContains`.
+fn could_be(name: &str, protected: &str) -> bool {
+    let (words, sought) = (words(name), words(protected));
+    near::folded(name) == protected.to_lowercase()
+        || !sought.is_empty() && words.windows(sought.len()).any(|some| *some == *sought)
+}
+
+/// The words of a name in lower case: between characters that are no letters and digits, and from
+/// one capital after a small letter to the next.
+fn words(name: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut was_small = false;
+    for c in name.chars() {
+        if !c.is_alphanumeric() || (was_small && c.is_uppercase()) {
+            words.push(String::new());
+        }
+        if let (true, Some(word)) = (c.is_alphanumeric(), words.last_mut()) {
+            word.extend(c.to_lowercase());
+        }
+        was_small = c.is_lowercase() || c.is_numeric();
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 impl Reading {
@@ -327,7 +354,8 @@ impl Reading {
     ) {
         let kind = UseKind::Filter(Filter { operator: "parameter", test });
         let column = FieldName::new(column);
-        self.operation.uses.push(Use { entity: entity.cloned(), column, kind });
+        let (entity, place) = (entity.cloned(), Placement::Within);
+        self.operation.uses.push(Use { entity, column, kind, place });
         self.sites.push(site);
     }
 }
@@ -381,4 +409,37 @@ fn parameters(target: &str) -> Result<Vec<Parameter>, Refusal> {
         found.push(Parameter { whole, name, value });
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protected_name_is_found_among_the_words_of_a_parameter() {
+        for name in [
+            "mrn",
+            "MRN",
+            " mrn",
+            "mrn[]",
+            "filter[mrn]",
+            "mrn__eq",
+            "like_mrn",
+            "mrn_gte",
+            "mrn-like",
+            "mrnLike",
+            "likeMrn",
+            "data.mrn",
+            "contains_any_mrn",
+            "min_data.mrn",
+        ] {
+            assert!(could_be(name, "mrn"), "{name}");
+        }
+        for name in ["like_last_name", "lastName", "last-name", "last.name", "patientLastName"] {
+            assert!(could_be(name, "last_name"), "{name}");
+        }
+        for name in ["", "m", "mrns", "amrn", "name_last", "lastname", "last", "_sort", "limit"] {
+            assert!(!could_be(name, "mrn") && !could_be(name, "last_name"), "{name}");
+        }
+    }
 }

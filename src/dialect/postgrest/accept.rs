@@ -17,18 +17,37 @@ pub(super) enum Answer {
 
 /// What the server will choose among the formats that the request accepts.
 pub(super) fn answer(headers: &HeaderMap) -> Answer {
+    chosen(headers).map_or(Answer::Unreadable, |(answer, _)| answer)
+}
+
+/// Whether the answer will be an array of records as they are, with their nulls.
+pub(super) fn is_plain_array(headers: &HeaderMap) -> bool {
+    chosen(headers).is_some_and(|(_, media)| {
+        matches!(media.as_str(), "*/*" | "application/*" | "application/json")
+    })
+}
+
+/// The format that the server will choose, and the range that it answers.
+fn chosen(headers: &HeaderMap) -> Option<(Answer, String)> {
     let mut ranges = Vec::new();
     for value in headers.get_all(ACCEPT) {
         // A header that is not text accepts nothing that we know.
-        let Ok(value) = value.to_str() else { return Answer::Unreadable };
-        ranges.extend(elements(value).into_iter().filter_map(range));
+        ranges.extend(elements(value.to_str().ok()?).into_iter().filter_map(range));
     }
     if ranges.is_empty() && !headers.contains_key(ACCEPT) {
-        return Answer::Json;
+        return Some((Answer::Json, "*/*".to_owned()));
     }
     // By quality, then the more specific first, then as they came: the sort is stable.
     ranges.sort_by_key(|range| std::cmp::Reverse((range.quality, range.specific)));
-    ranges.iter().find_map(|range| known(&range.media)).unwrap_or(Answer::Unreadable)
+    ranges.into_iter().find_map(|range| Some((known(&range.media)?, range.media)))
+}
+
+/// Whether a request asks for a count of its records. Whatever could be such a wish is one.
+pub(super) fn counts(headers: &HeaderMap) -> bool {
+    let text = |value: &http::HeaderValue| {
+        String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase().contains("count")
+    };
+    headers.get_all("prefer").iter().any(text)
 }
 
 fn known(media: &str) -> Option<Answer> {
@@ -95,6 +114,18 @@ pub(super) fn prefers(headers: &HeaderMap, beginning: &str) -> bool {
         .any(|value| String::from_utf8_lossy(value.as_bytes()).split(',').any(begins))
 }
 
+/// Whether points in time are asked for, and read, in another zone than UTC.
+pub(super) fn is_zoned(headers: &HeaderMap) -> bool {
+    let is_utc = ["timezone=utc", "timezone=etc/utc", "timezone=gmt"];
+    headers.get_all("prefer").iter().any(|value| {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        value
+            .split(',')
+            .map(str::trim)
+            .any(|part| part.starts_with("timezone") && !is_utc.contains(&part))
+    })
+}
+
 /// The schema that a request names.
 pub(super) fn profile<'a>(
     headers: &'a HeaderMap,
@@ -118,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    fn chosen(accept: &str) -> Answer {
+    fn format(accept: &str) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
         answer(&headers)
@@ -139,7 +170,7 @@ mod tests {
             ("text/html", Answer::Unreadable),
             ("application/vnd.pgrst.plan+json; for=\"text/csv, x\"", Answer::Plan),
         ] {
-            assert_eq!(chosen(accept), expected, "{accept}");
+            assert_eq!(format(accept), expected, "{accept}");
         }
     }
 }

@@ -10,11 +10,11 @@ use http::HeaderMap;
 
 use super::{
     accept,
-    classify::Site,
     declared::{Declared, Entity},
     filter::{Form, Sense},
     query,
     select::{Cast, Item, Spread},
+    walk::Site,
 };
 use crate::{
     base::refusal::{Code, Refusal},
@@ -98,8 +98,9 @@ fn written_key(
             | UseKind::Column
             | UseKind::Conflict
             | UseKind::Key
-            | UseKind::Order
-            | UseKind::Transform(_) => None,
+            | UseKind::Order { .. }
+            | UseKind::Transform(_)
+            | UseKind::Zone => None,
         })
         .collect();
     Ok(match tests.split_first() {
@@ -119,7 +120,7 @@ fn decides(site: &Site) -> bool {
                 && test.sense == Sense::Matching
                 && matches!(test.form, Form::Single(_))
         }
-        Site::Argument { .. } | Site::Fixed | Site::Tree { .. } => false,
+        Site::Argument { .. } | Site::Fixed | Site::Term { .. } | Site::Tree { .. } => false,
     }
 }
 

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    base::ident::{EntityName, FieldName},
+    base::{
+        ident::{EntityName, FieldName},
+        near,
+    },
     dialect::SurfaceError,
     model::{BindDecl, FieldRef, FunctionDecl, Node, Rest, Surface, Unknown},
 };
@@ -61,7 +64,7 @@ pub(super) struct Declared {
     schemas: Vec<String>,
     entities: BTreeMap<(String, String), Entity>,
     functions: BTreeMap<(String, String), Function>,
-    /// The names of all protected columns.
+    /// The names of all protected columns and arguments.
     columns: BTreeSet<String>,
 }
 
@@ -133,7 +136,9 @@ impl Declared {
                 functions.insert(name, Function { arguments, returns });
             }
         }
-        let columns = entities.values().flat_map(|e: &Entity| e.columns.iter().cloned()).collect();
+        let arguments = functions.values().map(|function: &Function| &function.arguments);
+        let columns = entities.values().chain(arguments).flat_map(|e: &Entity| &e.columns);
+        let columns = columns.cloned().collect();
         Ok(Self { schemas, entities, functions, columns })
     }
 
@@ -161,9 +166,9 @@ impl Declared {
         self.functions.get(&(schema.to_owned(), name.to_owned()))
     }
 
-    /// Whether some entity protects a column of this name.
+    /// Whether some server may take the name for that of a protected column or argument.
     pub(super) fn protects(&self, column: &str) -> bool {
-        self.columns.contains(column)
+        self.columns.iter().any(|protected| near::is_near(protected, column))
     }
 
     /// Whether a server that knows fewer letters than we do could read a protected column where we

@@ -1,6 +1,6 @@
 //! PostgREST: tables, views and functions of PostgreSQL, filtered by their query string.
 //!
-//! [`query`] parses parameters, [`classify`] says what they use and where it is spelled, and
+//! [`query`] parses parameters, [`walk`] finds what they use and where it is spelled, and
 //! [`rewrite`] spells replacements. `docs/postgrest.md` says what passes, is rewritten and refused.
 //!
 //! # Why
@@ -17,27 +17,31 @@ mod declared;
 mod echo;
 mod embed;
 mod filter;
+mod openapi;
 mod operators;
 mod order;
+mod page;
 mod query;
 mod rewrite;
 mod select;
 mod target;
+mod walk;
+mod whole;
 
 pub use operators::{Kind, Modifiers, OPERATORS, Operator};
 
-use http::Method;
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 
 use self::declared::Declared;
-use super::{Dialect, Echo, ErrorBody, Head, Readdressed, SurfaceError, text};
+use super::{Dialect, Echo, ErrorBody, Head, Readdressed, Records, SurfaceError, text};
 use crate::{
     base::{
         ident::RequestId,
         refusal::{Blame, Code, Refusal},
         secret::Plaintext,
     },
-    model::{Operation, Replacement, Surface},
+    model::{Described, Operation, Replacement, Surface},
 };
 
 /// The dialect, for one API.
@@ -72,10 +76,14 @@ impl Dialect for PostgRest {
         let mut echoes = Vec::new();
         for (site, replacement) in sites.iter().zip(replacements) {
             let Some(replacement) = replacement else { continue };
-            let found = rewrite::edits(head.target, site, replacement)?;
-            if let classify::Site::Argument { whole, .. }
-            | classify::Site::Parameter { whole, .. } = site
+            if let (walk::Site::Term { whole, place, from, next }, Replacement::Removed) =
+                (site, replacement)
             {
+                rewrite::remove_term(head.target, (whole, *place, *from, *next), &mut edits)?;
+                continue;
+            }
+            let found = rewrite::edits(head.target, site, replacement)?;
+            if let walk::Site::Argument { whole, .. } | walk::Site::Parameter { whole, .. } = site {
                 echoes.extend(echo_of(head.target, whole.clone(), &found)?);
             }
             edits.extend(found);
@@ -89,6 +97,25 @@ impl Dialect for PostgRest {
             echoes.insert(0, Echo { written: echo::canonical(&target)?, original });
         }
         Ok(Readdressed { target, echoes })
+    }
+
+    fn describe(&self, head: Head<'_>, document: &[u8], fields: &[Described]) -> Option<Vec<u8>> {
+        let profile = accept::profile(head.headers, &classify::ACCEPT_PROFILE).ok()?;
+        let schema = self.declared.schema(profile)?;
+        let document = std::str::from_utf8(document).ok()?;
+        openapi::annotate(document, schema, fields).map(String::into_bytes)
+    }
+
+    fn ask_whole(&self, headers: &mut HeaderMap) {
+        whole::ask(headers);
+    }
+
+    fn is_whole(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        whole::is_said(status, headers)
+    }
+
+    fn restate(&self, asked: &str, sent: &str, records: Records, headers: &mut HeaderMap) {
+        whole::restate(asked, sent, records, headers);
     }
 
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {

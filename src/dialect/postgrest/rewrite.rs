@@ -19,8 +19,8 @@
 use std::ops::Range;
 
 use super::{
-    classify::{Site, TestSite},
     filter::{Form, Sense},
+    walk::{Site, TestSite},
 };
 use crate::{
     base::refusal::{Code, Refusal},
@@ -35,12 +35,13 @@ pub(super) fn edits(
     replacement: &Replacement,
 ) -> Result<Vec<Edit>, Refusal> {
     let test = match site {
-        Site::Fixed => return Err(Code::Internal.into()),
+        Site::Fixed | Site::Term { .. } => return Err(Code::Internal.into()),
         Site::Argument { value, .. } => return argument(value, replacement),
         Site::Parameter { test, .. } | Site::Tree { test, .. } => test,
     };
     match replacement {
         Replacement::Exact(texts) => exact(target, site, test, texts),
+        Replacement::Removed => Err(Code::Internal.into()),
         Replacement::Ranges(ranges) => {
             fits(test, ranges)?;
             let ranges: Vec<_> = ranges.iter().flatten().collect();
@@ -63,15 +64,42 @@ pub(super) fn edits(
                 Site::Tree { whole, .. } => {
                     (whole.clone(), tree(column, &ranges, test.is_negative()))
                 }
-                Site::Argument { .. } | Site::Fixed => return Err(Code::Internal.into()),
+                Site::Argument { .. } | Site::Fixed | Site::Term { .. } => {
+                    return Err(Code::Internal.into());
+                }
             }])
         }
     }
 }
 
+/// Takes the term of an order out of the target. `edits` are those before it: of the order, its terms
+/// up to this one must be gone already.
+pub(super) fn remove_term(
+    target: &str,
+    (whole, place, from, next): (&Range<usize>, usize, usize, Option<usize>),
+    edits: &mut Vec<Edit>,
+) -> Result<(), Refusal> {
+    let inside = |edit: &Edit| edit.0.start >= whole.start && edit.0.end <= whole.end;
+    if edits.iter().filter(|edit| inside(edit)).count() != place {
+        return Err(Code::Internal.into());
+    }
+    if let Some(next) = next {
+        edits.push((from..next, String::new()));
+        return Ok(());
+    }
+    // All of them: the parameter goes, and a separator with it.
+    edits.retain(|edit| !inside(edit));
+    let gone = match target.as_bytes().get(whole.end) {
+        Some(b'&') => whole.start..whole.end + 1,
+        _ => whole.start.saturating_sub(1)..whole.end,
+    };
+    edits.push((gone, String::new()));
+    Ok(())
+}
+
 impl TestSite {
     /// Whether it holds where the literals do not match.
-    fn is_negative(&self) -> bool {
+    pub(super) fn is_negative(&self) -> bool {
         self.negated != (self.sense != Sense::Matching)
     }
 }
@@ -115,7 +143,9 @@ fn distinct(target: &str, site: &Site, test: &TestSite, inner: &str) -> Result<V
             (whole.clone(), format!("{}{word}={members}", spelled(target, embed)?))
         }
         Site::Tree { whole, .. } => (whole.clone(), format!("{word}{members}")),
-        Site::Argument { .. } | Site::Fixed => return Err(Code::Internal.into()),
+        Site::Argument { .. } | Site::Fixed | Site::Term { .. } => {
+            return Err(Code::Internal.into());
+        }
     }])
 }
 
@@ -132,7 +162,7 @@ fn argument(value: &Range<usize>, replacement: &Replacement) -> Result<Vec<Edit>
             },
             _ => Err(Code::Internal.into()),
         },
-        Replacement::Ranges(_) => Err(Code::Internal.into()),
+        Replacement::Ranges(_) | Replacement::Removed => Err(Code::Internal.into()),
     }
 }
 

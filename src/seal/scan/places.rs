@@ -31,6 +31,9 @@ impl Scanner {
             if let Some(rule) = node.rule {
                 return splice.make(|made| visit.leaf(rule, lexeme, made));
             }
+            if self.is_exact && node.record {
+                return Err(Stop::Shape);
+            }
             if matches!(lexeme, Lexeme::Null) {
                 // Whatever should be in the object or array is missing with it.
                 return match node.required.first() {
@@ -38,7 +41,7 @@ impl Scanner {
                     None => Ok(Act::Keep),
                 };
             }
-            if V::STRICT && node.is_container() {
+            if (V::STRICT || self.is_exact) && node.is_container() {
                 return Err(Stop::Shape);
             }
         }
@@ -146,9 +149,15 @@ impl Scanner {
         is_array: bool,
         start: usize,
         tree: &Tree<R>,
+        splice: &mut Splice,
     ) -> Result<State, Stop> {
         if self.stack.len() >= MAX_DEPTH {
             return Err(Stop::TooDeep);
+        }
+        if let Some(top) = self.stack.last_mut().filter(|top| top.is_array && top.drop_from != NONE)
+        {
+            splice.remove(top.drop_from, start);
+            top.drop_from = NONE;
         }
         let mut frame = Frame::new(is_array, start, self.seen.len());
         if self.next != ELSEWHERE {
@@ -160,7 +169,7 @@ impl Scanner {
             if let Some(rule) = node.rule {
                 self.whole = Some(Whole { rule, depth: self.stack.len() });
                 frame.is_whole = true;
-            } else if V::STRICT && !node.admits(is_array) {
+            } else if (V::STRICT || self.is_exact) && !node.admits(is_array) {
                 return Err(Stop::Shape);
             } else if is_array {
                 frame.elements = node.elements.unwrap_or(ELSEWHERE);
@@ -206,11 +215,45 @@ impl Scanner {
             visit.leave();
         }
         let mut act = Act::Keep;
+        if frame.is_whole && frame.node != ELSEWHERE {
+            act = visit.record()?;
+            if act == Act::Drop {
+                // Nothing within it is replaced any more.
+                splice.forget(frame.start);
+                return self.drop_record(frame.start, base + end, splice);
+            }
+        }
         if let Some(whole) = self.whole.take_if(|whole| whole.depth == self.stack.len()) {
             let value = input.get(frame.start - base..end).ok_or(Stop::Malformed)?;
             act = splice.make(|made| visit.leaf(whole.rule, Lexeme::Container(value), made))?;
         }
         Ok(self.decided(act, frame.start, base + end, splice))
+    }
+
+    /// A record of an array is left out, with the separator before it; or with the one after it, if it
+    /// is the first that would stay.
+    fn drop_record(
+        &mut self,
+        start: usize,
+        end: usize,
+        splice: &mut Splice,
+    ) -> Result<State, Stop> {
+        let is_safe = self.held == 0;
+        // Without the record there would be no answer at all.
+        let Some(top) = self.stack.last_mut().filter(|top| top.is_array) else {
+            return Err(Stop::Shape);
+        };
+        let from = if top.kept_to == NONE { start } else { top.kept_to };
+        splice.remove(from, end);
+        if top.kept_to == NONE {
+            (top.drop_from, top.drop_to) = (end, end);
+        } else {
+            top.kept_to = end;
+        }
+        if is_safe {
+            self.safe = end;
+        }
+        Ok(State::AfterValue)
     }
 
     /// A value is decided: writes the edit down and says what comes next.

@@ -4,6 +4,8 @@
 //! No `NaN` and no infinity, unlike PostgreSQL: neither has a JSON form that reads back as a number.
 //! No hexadecimal and no underscores, which PostgreSQL takes from version 16 on. (2026-11)
 
+use std::cmp::Ordering;
+
 /// What the format of `numeric` can hold before and after the point.
 const MAX_WHOLE: i64 = 131_072;
 const MAX_SCALE: i64 = 16_383;
@@ -101,6 +103,49 @@ pub(super) fn numeric(text: &str, precision: usize, scale: usize) -> Option<Stri
     }
     // Digits are now the number times 10^scale.
     (digits.len() <= precision).then(|| spell(is_negative, &digits, scale))
+}
+
+/// How two numbers, spelled as this module spells them, compare.
+pub(in crate::seal) fn compare(one: &[u8], other: &[u8]) -> Option<Ordering> {
+    let (one, other) = (Magnitude::of(one)?, Magnitude::of(other)?);
+    Some(match (one.is_negative, other.is_negative) {
+        (false, true) => Ordering::Greater,
+        (true, false) => Ordering::Less,
+        (false, false) => one.cmp(&other),
+        (true, true) => other.cmp(&one),
+    })
+}
+
+/// A number without its sign, and without digits that say nothing.
+struct Magnitude<'a> {
+    is_negative: bool,
+    whole: &'a [u8],
+    fraction: &'a [u8],
+}
+
+impl<'a> Magnitude<'a> {
+    fn of(text: &'a [u8]) -> Option<Self> {
+        let (is_negative, digits) = match text {
+            [b'-', digits @ ..] => (true, digits),
+            digits => (false, digits),
+        };
+        let (whole, fraction) = match memchr::memchr(b'.', digits) {
+            Some(at) => (digits.get(..at)?, digits.get(at + 1..)?),
+            None => (digits, &[][..]),
+        };
+        let is_number = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+        let leading = whole.iter().take_while(|digit| **digit == b'0').count();
+        let end = fraction.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+        let number =
+            Self { is_negative, whole: whole.get(leading..)?, fraction: fraction.get(..end)? };
+        let is_sound = !digits.is_empty() && is_number(whole) && is_number(fraction);
+        is_sound.then_some(number)
+    }
+
+    fn cmp(&self, other: &Self) -> Ordering {
+        let lengths = self.whole.len().cmp(&other.whole.len());
+        lengths.then(self.whole.cmp(other.whole)).then(self.fraction.cmp(other.fraction))
+    }
 }
 
 fn carry(digits: &mut Vec<u8>) {
