@@ -265,12 +265,13 @@ async fn bind_ops(
             .await
             .with_context(|| format!("cannot listen on {address} (admin.ops)"))?;
         bound = Some(listener.local_addr()?);
-        background.push(tokio::spawn(ops::serve(listener, sidecar.clone(), readiness.clone())));
+        let socket = Socket::Tcp(listener);
+        background.push(tokio::spawn(ops::serve(socket, sidecar.clone(), readiness.clone())));
     }
     if let Some(path) = &config.admin_socket {
         let listener = ops::bind_unix(path, 0o600)
             .with_context(|| format!("cannot listen on {} (admin.socket)", path.display()))?;
-        let task = ops::serve_unix(listener, sidecar.clone(), readiness.clone());
+        let task = ops::serve(Socket::Unix(listener), sidecar.clone(), readiness.clone());
         background.push(tokio::spawn(task));
     }
     Ok((bound, background))

@@ -150,11 +150,11 @@ fn a_json_record_without_its_key_is_not_written() {
     let shelf = shelf();
     let (canary, canaries) = canary();
     for (body, expected) in [
-        (format!(r#"[{{"id":1,"text":"x"}},{{"text":"{canary}"}}]"#), "LS116"),
-        (format!(r#"[{{"id":null,"text":"{canary}"}}]"#), "LS116"),
+        (format!(r#"[{{"id":1,"text":"x"}},{{"text":"{canary}"}}]"#), "LS117"),
+        (format!(r#"[{{"id":null,"text":"{canary}"}}]"#), "LS117"),
         (format!(r#"[{{"id":1,"id":2,"text":"{canary}"}}]"#), "LS102"),
         (format!(r#"[{{"id":"one","text":"{canary}"}}]"#), "LS420"),
-        (format!(r#"[{{"replies":[{{"text":"{canary}"}}]}}]"#), "LS116"),
+        (format!(r#"[{{"replies":[{{"text":"{canary}"}}]}}]"#), "LS117"),
     ] {
         let answer = shelf.front.send("lims", Request::post("/notes", &body));
         assert_eq!(code(&answer), Some(expected), "{body}: {}", answer.text());
@@ -163,6 +163,26 @@ fn a_json_record_without_its_key_is_not_written() {
     let word = Request::new("PUT", "/notes/one").json(&format!(r#"{{"text":"{canary}"}}"#));
     assert_eq!(code(&shelf.front.send("lims", word)), Some("LS420"));
     canaries.assert_none("upstream", &shelf.front.fake.received());
+    // What is not read ahead is not read at all.
+    for (kind, body) in [
+        ("text/csv", format!("id,text\n1,{canary}\n")),
+        ("application/x-www-form-urlencoded", format!("id=1&text={canary}")),
+        ("application/x-ndjson", format!("{{\"text\":\"{canary}\"}}\n")),
+    ] {
+        let request = Request::new("POST", "/notes").header("Content-Type", kind);
+        let answer = shelf.front.send("lims", request.body(body.as_bytes()));
+        assert!(matches!(code(&answer), Some("LS117" | "LS410")), "{kind}: {}", answer.text());
+    }
+    let change = Request::new("PUT", "/notes/1").header("Content-Type", "text/csv");
+    let answer = shelf.front.send("lims", change.body(format!("text\n{canary}\n").as_bytes()));
+    assert_eq!(code(&answer), Some("LS410"));
+    canaries.assert_none("upstream", &shelf.front.fake.received());
+    let lines = "{\"id\":1,\"text\":\"a\"}\n{\"text\":\"b\",\"id\":2}\n";
+    let ndjson = Request::new("POST", "/notes").header("Content-Type", "application/x-ndjson");
+    let stored = shelf.write(ndjson.body(lines.as_bytes()));
+    let list = format!("[{}]", stored.trim_end().replace('\n', ","));
+    let plain = format!("[{}]", lines.trim_end().replace('\n', ","));
+    assert_eq!(shelf.read("/notes", &list).text(), plain);
     // A record without a bound value needs no key.
     assert_eq!(shelf.write(Request::post("/notes", r#"[{"text":null}]"#)), r#"[{"text":null}]"#);
 }

@@ -6,9 +6,11 @@ mod properties;
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// How many inputs there are at least. A folder that is not found must not look like success.
-const LEAST: [(&str, usize, fn(&[u8])); 3] = [
+const LEAST: [(&str, usize, fn(&[u8])); 5] = [
+    ("csv", 15, properties::csv),
     ("envelope", 10, properties::envelope),
     ("json", 20, properties::json),
+    ("ndjson", 8, properties::ndjson),
     ("postgrest", 30, properties::postgrest),
 ];
 

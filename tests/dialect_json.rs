@@ -24,6 +24,7 @@ fn route(pattern: &str, path: &[&str], query: &[&str], fields: &[&str]) -> Route
         rest: Rest::default(),
         bind: None,
         is_open: false,
+        form: Vec::new(),
     }
 }
 
@@ -278,5 +279,29 @@ proptest! {
             let nothing = vec![None; operation.uses.len()];
             prop_assert_eq!(readdress(&target, &nothing).unwrap(), target);
         }
+    }
+}
+
+#[test]
+fn the_fields_of_a_form_are_in_requests_alone() {
+    let form = |fields: &[&str], form: &[&str]| {
+        let form = form.iter().map(|name| (*name).to_owned()).collect();
+        let route = RouteDecl { form, ..route("POST /uploads", &[], &[], fields) };
+        try_build(&Surface { routes: vec![route], ..Surface::default() })
+    };
+    let dialect = form(&["$.note"], &["mrn"]).unwrap();
+    let (method, headers) = (Method::POST, HeaderMap::new());
+    let head = Head { method: &method, target: "/uploads", headers: &headers };
+    let operation = dialect.classify(head).unwrap();
+    let BodyForm::Records(request) = &operation.body else { panic!("no records") };
+    let names = |fields: Vec<&FieldRef>| -> Vec<String> {
+        fields.iter().map(|field| field.field.to_string()).collect()
+    };
+    assert_eq!(names(request.fields()), ["form:mrn", "$.note"]);
+    assert_eq!(names(operation.answer.fields()), ["$.note"]);
+    for (fields, names) in
+        [(&["$.mrn"][..], &["mrn"][..]), (&["$[*].a"], &["mrn"]), (&["$"], &["a"])]
+    {
+        assert_eq!(form(fields, names).err().map(|errors| errors.len()), Some(1), "{fields:?}");
     }
 }

@@ -11,8 +11,8 @@ use labseal::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, FieldRef, Filter, FunctionDecl, Node, Operation, Page, Placement, Target, Test,
-        Use, UseKind, Verb,
+        BodyForm, FieldRef, Filter, Formats, FunctionDecl, Node, Operation, Page, Placement,
+        Target, Test, Use, UseKind, Verb,
     },
     policy::{
         Plan, Policy,
@@ -72,6 +72,7 @@ fn operation(verb: Verb, target: Target) -> Operation {
         uses: Vec::new(),
         body: BodyForm::Opaque,
         answer: Node::default(),
+        formats: Formats::JSON,
         page: Page::Whole,
         own_keys: BTreeMap::new(),
     }

@@ -12,8 +12,8 @@ use labseal::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, Direction, FieldRef, Filter, Node, Nulls, Operation, Page, Placement, Target,
-        Test, Use, UseKind, Verb,
+        BodyForm, Direction, FieldRef, Filter, Formats, Node, Nulls, Operation, Page, Placement,
+        Target, Test, Use, UseKind, Verb,
     },
     policy::{
         Plan, Policy,
@@ -102,6 +102,7 @@ fn operation(verb: Verb, target: Target) -> Operation {
         uses: Vec::new(),
         body: BodyForm::Opaque,
         answer: Node::default(),
+        formats: Formats::JSON,
         page: Page::Whole,
         own_keys: BTreeMap::new(),
     }

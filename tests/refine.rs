@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kit::{Pair, Request};
+use kit::{Pair, PostgRest, Postgres, Request, labseal::Setup, tee::Tee};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
@@ -382,6 +382,31 @@ fn a_caller_who_sees_masks_filters_by_values_and_does_not_order_by_them() {
     assert_eq!(ids(&clear), ids(&masked));
     assert!(!masked.is_empty() && masked.iter().all(|row| row["name"] != "Smith"));
     assert_eq!(billing("/people?order=name").header("Labseal-Error"), Some("LS201"));
+}
+
+#[test]
+fn a_list_that_the_api_cuts_is_refused_and_no_pattern_goes_up() {
+    let database = Postgres::shared().database(SEALED);
+    let api = PostgRest::with(&database, "db-max-rows = 4\n");
+    let tee = Tee::start(api.address());
+    let labseal = Setup::new(POLICY, tee.address()).start();
+    let send = |request: Request| request.key(labseal.key("lims")).send(labseal.address());
+    let names = ["Smithson", "Smiley", "Smirnov", "Smitty", "Smidt"];
+    let rows: Vec<_> =
+        names.iter().enumerate().map(|(id, name)| json!({"id": id, "name": name})).collect();
+    let created = send(Request::post("/people", &serde_json::to_string(&rows).unwrap()));
+    assert_eq!(created.status, 201);
+    for target in ["/people?name=like.Smit*", "/people?order=name"] {
+        let answer = send(get(target));
+        assert_eq!(answer.header("Labseal-Error"), Some("LS406"), "{target}");
+        assert_eq!(answer.status, 413);
+    }
+    assert_eq!(send(Request::delete("/people?id=eq.4")).status, 204);
+    let answer = send(get("/people?select=name&name=like.Smit*&order=name.desc"));
+    assert_eq!(answer.text(), "[{\"name\":\"Smitty\"}, \n {\"name\":\"Smithson\"}]");
+    assert_eq!(answer.header("Content-Range"), Some("0-1/*"));
+    let received = tee.received();
+    assert!(!received.is_empty() && memchr::memmem::find(&received, b"Smi").is_none());
 }
 
 #[test]

@@ -67,6 +67,7 @@ fn an_open_route_passes_untouched_in_both_directions() {
     let read = Request::get("/static/a.bin?mrn=M1&text=x")
         .header("Accept-Encoding", "gzip")
         .header("Range", "bytes=0-3")
+        .header("If-None-Match", "\"7\"")
         .header("Referer", "http://lims/notes/M1");
     let answer = front.send("lims", read);
     assert_eq!((answer.status, answer.body.as_slice()), (200, junk.as_slice()));
@@ -76,6 +77,7 @@ fn an_open_route_passes_untouched_in_both_directions() {
     assert_eq!(got.start, "GET /static/a.bin?mrn=M1&text=x HTTP/1.1");
     assert_eq!(got.header("Accept-Encoding"), Some("gzip"));
     assert_eq!(got.header("Range"), Some("bytes=0-3"));
+    assert_eq!(got.header("If-None-Match"), Some("\"7\""));
     // A browser repeats there where it came from, which may be the path of a patient.
     assert_eq!(got.header("Referer"), None);
     // Nobody waits for the entry of an exchange that touched nothing.
@@ -163,10 +165,17 @@ const CLOSED: &str = r#"
           "$.author.name": {class: note}
           "$.author.ward": {mode: plain, why: "a ward"}
           "$.tags[*].label": {mode: plain, why: "a label"}
+      - match: "PATCH /notes"
+        fields:
+          "$.text": {class: note}
+          "$.unit": {mode: plain, why: "a unit"}
+          "$.tags[*].label": {mode: plain, why: "a label"}
       - {match: "POST /any", unknown_fields: pass, fields: {"$.text": {class: note}}}
       - {match: "POST /said", unknown_fields: warn, fields: {"$.text": {class: note}, "$.unit": {mode: plain, why: "a unit"}}}
       - {match: "POST /nothing", fields: {}}
 "#;
+
+const PATCH: &str = "application/json-patch+json";
 
 #[test]
 fn a_field_that_is_not_listed_is_refused_without_its_name() {
@@ -202,6 +211,46 @@ fn a_field_that_is_not_listed_is_refused_without_its_name() {
         assert_eq!(answer.status, 201, "{body}: {}", answer.text());
     }
     assert_eq!(front.send("lims", Request::post("/nothing", "{}")).status, 201);
+    let typed = |method: &str, kind: &str, body: &str| {
+        let request = Request::new(method, "/notes").header("Content-Type", kind);
+        front.send("lims", request.body(body.as_bytes()))
+    };
+    let parts = |name: &str| {
+        let part = |name, text| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+        };
+        format!("{}{}--b--\r\n", part("text", "x"), part(name, &canary))
+    };
+    let multipart = "multipart/form-data; boundary=b";
+    for (method, kind, body) in [
+        ("POST", "text/csv", format!("text,{canary}\nx,y\n")),
+        ("POST", "text/csv", format!("text,other\nx,{canary}\n")),
+        ("POST", "application/x-www-form-urlencoded", format!("text=x&other={canary}")),
+        ("POST", multipart, parts("other")),
+        ("POST", "application/x-ndjson", format!("{{\"text\":\"x\"}}\n{{\"{canary}\":1}}\n")),
+        ("PATCH", "application/merge-patch+json", format!(r#"{{"other":"{canary}"}}"#)),
+        ("PATCH", PATCH, format!(r#"[{{"op":"add","path":"/{canary}","value":1}}]"#)),
+        ("PATCH", PATCH, format!(r#"[{{"op":"test","path":"/other","value":"{canary}"}}]"#)),
+        ("PATCH", PATCH, format!(r#"[{{"op":"add","path":"","value":{{"x":"{canary}"}}}}]"#)),
+        ("PATCH", PATCH, r#"[{"op":"move","from":"/unit","path":"/other"}]"#.to_owned()),
+        ("PATCH", PATCH, format!(r#"[{{"op":"add","path":"/tags/0/x","value":"{canary}"}}]"#)),
+    ] {
+        let answer = typed(method, kind, &body);
+        assert_eq!(code(&answer), Some("LS208"), "{kind} {body}: {}", answer.text());
+        canaries.assert_none("refusal", &answer.raw);
+    }
+    canaries.assert_none("upstream", &front.fake.received());
+    for (method, kind, body) in [
+        ("POST", "text/csv", "text,unit\nx,y\n".to_owned()),
+        ("POST", "application/x-www-form-urlencoded", "text=x&unit=g".to_owned()),
+        ("POST", multipart, parts("unit").replace(&canary, "g")),
+        ("PATCH", "application/merge-patch+json", r#"{"unit":null}"#.to_owned()),
+        ("PATCH", PATCH, r#"[{"op":"add","path":"/tags/0/label","value":1}]"#.to_owned()),
+        ("PATCH", PATCH, r#"[{"op":"replace","path":"/unit","value":1}]"#.to_owned()),
+    ] {
+        let answer = typed(method, kind, &body);
+        assert_eq!(answer.status, 201, "{kind} {body}: {}", answer.text());
+    }
     assert_eq!(front.send("lims", Request::post("/any", r#"{"x":1}"#)).status, 201);
 }
 

@@ -84,12 +84,14 @@ codes! {
     NotWhole = "LS114", 400, "this is filtered or ordered after opening, which is right for whole lists alone", "ask for a JSON array without limit, offset, Range, count and aggregates";
     /// A test or order is carried out on the opened answer, and the field is not in it.
     NotSelected = "LS115", 400, "this is filtered or ordered after opening, and the field is not in the answer", "select the field, under a key of its own";
+    /// A signature covers what would be changed.
+    SignedRequest = "LS116", 400, "the request is signed, and sealing what it carries would break the signature", "authenticate to the API by something that does not cover target and body, such as a token or TLS";
     /// A value of a bound field came without the key of its record.
-    RecordKeyMissing = "LS116", 400, "the field is bound to its record, and the request does not say the record's key", "send the key with every record; to change a record, test the key for equality with one value";
+    RecordKeyMissing = "LS117", 400, "the field is bound to its record, and the request does not say the record's key", "send the key with every record; to change a record, test the key for equality with one value";
     /// A request would change the key to which values are bound.
-    RecordKeyChanged = "LS117", 400, "values are bound to this key, so it cannot be changed", "leave the key out of the body or repeat the one that the request tests; write a new record to change it";
+    RecordKeyChanged = "LS118", 400, "values are bound to this key, so it cannot be changed", "leave the key out of the body or repeat the one that the request tests; write a new record to change it";
     /// An answer would hold bound values without the key of their record.
-    UnsupportedProjection = "LS118", 400, "the field is bound to its record, whose key cannot be in this answer", "embed the relation without spreading it, or leave the field out";
+    UnsupportedProjection = "LS119", 400, "the field is bound to its record, whose key cannot be in this answer", "embed the relation without spreading it, or leave the field out";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.
@@ -129,7 +131,7 @@ codes! {
     /// A protected write in a content type that cannot be read.
     UnsupportedContentType = "LS410", 415, "protected values cannot be found in this content type", "send application/json in UTF-8";
     /// A protected write in a content encoding that cannot be read.
-    UnsupportedContentEncoding = "LS411", 415, "protected values cannot be found in this content encoding", "send the body without Content-Encoding";
+    UnsupportedContentEncoding = "LS411", 415, "protected values cannot be found in this content encoding", "send gzip, deflate, br or zstd, one of them, or no Content-Encoding";
     /// The value is not of the class's type.
     WrongType = "LS420", 422, "the value is not of the type of its class", "send a value that the column would accept";
     /// Something in us broke.
@@ -139,7 +141,7 @@ codes! {
     /// The upstream cannot be reached.
     UpstreamUnreachable = "LS502", 502, "the database API cannot be reached", "check upstream: in the configuration, and the API itself";
     /// The upstream's answer cannot be read.
-    UpstreamUnreadable = "LS503", 502, "the answer of the database API cannot be read", "check that the API answers what the dialect expects, without Content-Encoding";
+    UpstreamUnreadable = "LS503", 502, "the answer of the database API cannot be read", "check that the API answers what the dialect expects, in a coding that was asked for";
     /// The upstream did not answer in time.
     UpstreamTimeout = "LS504", 504, "the database API did not answer in time", "try again, or check the API";
     /// The caller did not send the body in time.

@@ -4,10 +4,12 @@
 //! knows nothing of the wire. Both speak of places with [`FieldRef`] and of the form of bodies with
 //! [`shape::Node`]. Nothing here parses, decides or seals.
 
+pub mod format;
 pub mod operation;
 pub mod shape;
 pub mod surface;
 
+pub use format::{Cells, Format, Formats};
 pub use operation::{
     BodyForm, Bound, Case, Direction, Filter, Nulls, Operation, Page, Placement, Replacement,
     Target, Test, Use, UseKind, Verb,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FieldRef, Node};
+use super::{FieldRef, Formats, Node};
 use crate::base::{
     ident::{EntityName, FieldName, FunctionName},
     secret::Plaintext,
@@ -206,7 +206,8 @@ pub enum Page {
 pub enum BodyForm {
     /// Nothing, or nothing that is a record: whatever arrives is searched for strays only.
     Opaque,
-    /// Records of this form. The body must be JSON of this shape, or the request is refused.
+    /// Records of this form. The body must be of this shape, in one of the formats of the operation,
+    /// or the request is refused.
     Records(Node<FieldRef>),
 }
 
@@ -223,6 +224,8 @@ pub struct Operation {
     pub body: BodyForm,
     /// What an answer that succeeds holds. Empty: everything in it is elsewhere.
     pub answer: Node<FieldRef>,
+    /// What the request body may be written in.
+    pub formats: Formats,
     /// How much of what the tests let through it holds.
     pub page: Page,
     /// The keys under which fields of the target's own records come back, where that is known: as
@@ -239,6 +242,7 @@ impl Operation {
             uses: Vec::new(),
             body: BodyForm::Opaque,
             answer: Node::default(),
+            formats: Formats::JSON,
             page: Page::Part("unexamined"),
             own_keys: BTreeMap::new(),
         }

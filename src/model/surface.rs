@@ -68,6 +68,8 @@ pub struct RouteDecl {
     pub bind: Option<BindDecl>,
     /// Whether what is sent there passes untouched.
     pub is_open: bool,
+    /// Protected fields of forms in request bodies.
+    pub form: Vec<String>,
 }
 
 /// A declared function.

@@ -13,7 +13,7 @@ use crate::{
 use super::{
     classes::Classes,
     diagnostic::Problems,
-    document::{Fields, Node, list, reader::pairs, text},
+    document::{Fields, Node, list, reader::pairs, text, truth},
     entities::{self, bare_name},
     functions::{self, Argument},
     grants::Grants,
@@ -40,6 +40,17 @@ pub struct ApiPolicy {
     /// The primary keys, where the policy says them.
     pub(super) keys: HashMap<EntityName, Vec<FieldName>>,
     pub(super) grants: Arc<Grants>,
+    pub(super) upgrades: Upgrades,
+}
+
+/// What becomes of a request to turn its connection into something else (WebSocket).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upgrades {
+    /// It is refused, or the wish left out where nothing is declared.
+    #[default]
+    Refused,
+    /// It is let through: what follows is not read, sealed or opened.
+    Tunnel,
 }
 
 /// A protected field.
@@ -110,6 +121,11 @@ impl ApiPolicy {
         self.surface.functions.iter().find(|function| function.name == *name)
     }
 
+    /// Whether connections may be upgraded.
+    pub fn upgrades(&self) -> Upgrades {
+        self.upgrades
+    }
+
     /// Whether nothing is declared, so that everything passes.
     pub fn is_open(&self) -> bool {
         let Surface { schemas: _, entities, functions, routes } = &self.surface;
@@ -153,6 +169,7 @@ fn api(
     let schemas = fields.optional("schemas");
     let undeclared = fields.optional("undeclared");
     let unknown_fields = fields.optional("unknown_fields");
+    let upgrades = fields.optional("upgrades");
     let entities = fields.optional("entities");
     let functions = fields.optional("functions");
     let routes = fields.optional("routes");
@@ -251,5 +268,20 @@ fn api(
         binds: Arc::new(declared.binds),
         keys: declared.keys,
         grants: grants.clone(),
+        upgrades: upgrades.map(|node| upgraded(node, problems)).unwrap_or_default(),
     })
+}
+
+/// `{tunnel: true, why: …}`.
+fn upgraded(node: &Node, problems: &mut Problems) -> Upgrades {
+    let Some(mut fields) = Fields::of(node, "upgrades", problems) else { return Upgrades::Refused };
+    let tunnel = fields.required("tunnel", "write tunnel: true, or leave upgrades out", problems);
+    if let Some(why) = fields.required("why", "say why nothing protected is sent there", problems) {
+        text(why, "why", problems);
+    }
+    fields.finish(problems);
+    match tunnel.and_then(|node| truth(node, "tunnel", problems)) {
+        Some(true) => Upgrades::Tunnel,
+        Some(false) | None => Upgrades::Refused,
+    }
 }

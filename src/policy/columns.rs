@@ -32,7 +32,7 @@ impl ApiPolicy {
             self.fields.get(&reference).map(|field| Column {
                 entity,
                 name,
-                class: &*field.class,
+                class: &field.class,
                 is_unique: field.unique,
                 is_tested: self.grants.someone_filters(&field.class.params.id),
                 line: field.line,

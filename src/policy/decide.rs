@@ -28,7 +28,7 @@ use super::{
     grants::Granted,
     plan::{
         AnswerPlan, ClassRights, FilterRule, Guard, Made, OpenRule, Plan, RequestPlan, Right,
-        SealRule, Write,
+        SealRule, Sort, Write,
     },
 };
 
@@ -60,6 +60,7 @@ impl ApiPolicy {
                 binds: self.binds.clone(),
                 head_key: None,
                 unknown: BTreeMap::new(),
+                formats: operation.formats,
                 made: Made,
             });
         }
@@ -75,6 +76,7 @@ impl ApiPolicy {
                 binds: self.binds.clone(),
                 head_key: None,
                 unknown: BTreeMap::new(),
+                formats: operation.formats,
                 made: Made,
             });
         }
@@ -102,6 +104,7 @@ impl ApiPolicy {
             binds: self.binds.clone(),
             head_key: head_key(operation),
             unknown,
+            formats: operation.formats,
             made: Made,
         })
     }
@@ -265,7 +268,12 @@ impl ApiPolicy {
                 may_filter(filter.operator).map(|()| rule())
             }
             UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
-            UseKind::Order { .. } => unsupported(Code::UnsupportedOrder, "order"),
+            UseKind::Order { .. } => match (class.sort, held.map(|rights| rights.read)) {
+                (Sort::Refused, _) => unsupported(Code::UnsupportedOrder, "order"),
+                // An order tells of every value how it compares to its neighbours.
+                (Sort::Here { .. }, Some(Right::Clear)) => Ok(rule()),
+                (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
+            },
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
             UseKind::Zone => Ok(None),
         }

@@ -184,7 +184,8 @@ pub(super) fn plain(
 /// What a column that repeats this field elsewhere would be called, in lower case.
 pub(super) fn bare_name(field: &FieldName) -> String {
     let name = field.as_str();
-    let name = name.strip_prefix("path:").or_else(|| name.strip_prefix("query:")).unwrap_or(name);
+    let places = ["form:", "path:", "query:"];
+    let name = places.iter().find_map(|place| name.strip_prefix(place)).unwrap_or(name);
     let name = name.trim_end_matches("[*]");
     let name = name.rsplit(['.', '>', ':']).next().unwrap_or(name);
     name.trim_matches(['\'', '"', '[', ']']).to_lowercase()

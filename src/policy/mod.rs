@@ -24,7 +24,7 @@ mod routes;
 mod sort;
 mod types;
 
-pub use apis::ApiPolicy;
+pub use apis::{ApiPolicy, Upgrades};
 pub use columns::Column;
 pub use diagnostic::{Diagnostic, Severity};
 pub use plan::Plan;

@@ -15,7 +15,7 @@ use crate::{
         ident::{ClassId, ClassName, EntityName},
         secret::Plaintext,
     },
-    model::{FieldRef, Filter, Node, Test},
+    model::{FieldRef, Filter, Formats, Node, Test},
 };
 
 use super::mask::Mask;
@@ -244,7 +244,7 @@ pub enum RequestPlan {
     Nothing,
     /// An API without entities: every byte passes.
     Pass,
-    /// JSON of this shape: values are sealed, everything else is searched for strays. An empty tree
+    /// Records of this shape: values are sealed, everything else is searched for strays. An empty tree
     /// seals nothing and takes any content type, but still searches.
     Scan(Node<SealRule>),
 }
@@ -275,6 +275,8 @@ pub struct Plan {
     pub head_key: Option<Plaintext>,
     /// Fields in the head that the policy does not list, by entity, where it says to count them.
     pub unknown: BTreeMap<EntityName, u64>,
+    /// What the request body may be written in.
+    pub formats: Formats,
     /// Keeps other modules from making one.
     pub(super) made: Made,
 }

@@ -48,10 +48,10 @@ fn route(
     problems: &mut Problems,
 ) -> Option<RouteDecl> {
     let mut fields = Fields::of(node, "a route", problems)?;
-    fields.later(&["body", "form", "headers", "when"]);
+    fields.later(&["body", "headers", "when"]);
     let pattern = fields.required("match", "add match: \"GET /patients/{mrn}\"", problems);
     let (path, query) = (fields.optional("path"), fields.optional("query"));
-    let places = fields.optional("fields");
+    let (places, form) = (fields.optional("fields"), fields.optional("form"));
     let (bind, unknown_fields) = (fields.optional("bind"), fields.optional("unknown_fields"));
     let (open, why) = (fields.optional("open"), fields.optional("why"));
     fields.finish(problems);
@@ -63,12 +63,13 @@ fn route(
         path: Vec::new(),
         query: Vec::new(),
         fields: Vec::new(),
+        form: Vec::new(),
         rest: Rest { plain: Vec::new(), unknown },
         bind: None,
         is_open: false,
     };
     if let Some(open) = open {
-        let others = [path, query, places, bind, unknown_fields];
+        let others = [path, query, places, form, bind, unknown_fields];
         route.is_open = is_open(open, why, others, problems);
         // Nothing that an API says of unknown fields is for what nobody looks at.
         route.rest.unknown = Unknown::Pass;
@@ -130,6 +131,16 @@ fn route(
             None => {}
         }
     }
+    for (key, node) in form.and_then(|node| pairs(node, "form", problems)).unwrap_or_default() {
+        if !["PATCH ", "POST ", "PUT "].iter().any(|method| pattern.starts_with(method)) {
+            let message = "a request of this route has no form";
+            problems.error(key.at, message, "leave it out, or declare the route that takes it");
+            continue;
+        }
+        let Some(class) = classes.named(node, problems) else { continue };
+        declare(format!("form:{}", key.text), of_parameter(class, key.at.line));
+        route.form.push(key.text.clone());
+    }
     if let Some(node) = unknown_fields {
         route.rest.unknown = entities::unknown(node, problems).unwrap_or_default();
     }
@@ -152,7 +163,7 @@ fn route(
 fn is_open(
     open: &Node,
     why: Option<&Node>,
-    others: [Option<&Node>; 5],
+    others: [Option<&Node>; 6],
     problems: &mut Problems,
 ) -> bool {
     let is_open = truth(open, "open", problems);

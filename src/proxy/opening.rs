@@ -8,7 +8,14 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::head::{self, Media};
+use super::{
+    codec::Coding,
+    coding::{self, Coded, Encoding, Pass, Whose},
+    events::Events,
+    head,
+    media::{self, Media},
+    view::View,
+};
 use crate::{
     base::{
         refusal::{Code, Refusal},
@@ -16,7 +23,7 @@ use crate::{
     },
     keys::Snapshot,
     policy::{Plan, plan::AnswerPlan},
-    seal::{Finished, Form, Refine, Refined, Tally, Transform, Unsealed, Written, echo},
+    seal::{Form, Refine, Refined, Tally, Transform, Unsealed, Written, echo},
 };
 
 /// What an answer may hold before its head goes out.
@@ -53,8 +60,8 @@ impl Opened {
                         return Ok(Self::Long(long));
                     }
                 }
-                let (whole, tally) = long.finish()?;
-                (whole, Box::new(tally), Refined::default())
+                let (whole, tally, refined) = long.finish()?;
+                (whole, Box::new(tally), refined)
             }
         };
         let described = annotate(&whole).unwrap_or(whole);
@@ -64,7 +71,8 @@ impl Opened {
 
 /// An answer that is opened while it leaves.
 pub struct Long {
-    transform: Transform<Unsealed>,
+    flow: Flow,
+    coded: Coded,
     incoming: Incoming,
     idle: Duration,
     /// Windows that are opened and not yet sent.
@@ -73,10 +81,46 @@ pub struct Long {
     pub has_fewer: bool,
 }
 
+/// What is done to the body of an answer that succeeded.
+enum Flow {
+    Body(Box<Transform<Unsealed>>),
+    Events(Box<Events>),
+}
+
+impl Flow {
+    /// The head of the answer goes out. Whether it is known that there may be fewer records.
+    fn settle(&mut self) -> bool {
+        match self {
+            Self::Body(transform) => transform.settle(),
+            Self::Events(_) => false,
+        }
+    }
+}
+
+impl Pass for Flow {
+    type End = (Tally, Refined);
+
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        match self {
+            Self::Body(transform) => transform.push(bytes, out),
+            Self::Events(events) => events.push(bytes, out),
+        }
+    }
+
+    fn finish(self, out: &mut Vec<u8>) -> Result<Self::End, Refusal> {
+        match self {
+            Self::Body(transform) => {
+                transform.finish(out).map(|finished| (finished.tally, finished.refined))
+            }
+            Self::Events(events) => events.finish(out).map(|tally| (tally, Refined::default())),
+        }
+    }
+}
+
 /// What the head and the body of an answer are opened with.
 pub struct Opening<'a> {
     /// The decision.
-    pub plan: &'a Plan,
+    pub plan: &'a Arc<Plan>,
     /// The keys.
     pub keys: &'a Arc<Snapshot>,
     /// What this exchange wrote.
@@ -104,43 +148,61 @@ impl Opening<'_> {
             }
             AnswerPlan::Scan(node) => node,
         };
-        if head::is_encoded(&head.headers) {
-            return Err(Code::UpstreamUnreadable.into());
-        }
-        let media = head::media(&head.headers);
+        let cells = self.plan.formats.cells;
+        let coding = || match coding::encoding(&head.headers) {
+            Encoding::One(coding) => Ok(Some(coding)),
+            Encoding::Plain => Ok(None),
+            Encoding::Unread => Err(Refusal::new(Code::UpstreamUnreadable).by("Content-Encoding")),
+        };
         if !head.status.is_success() {
-            return self.echo(media, incoming).await;
+            let media = media::media(&head.headers, cells);
+            return self.echo(media, coding()?, incoming).await;
         }
-        let form = match media {
-            Media::Json | Media::OtherJson => Form::Json,
-            // Some APIs say text/plain or nothing of their JSON; the policy knows better.
-            Media::Other | Media::Unsaid if !node.is_empty() && is_text(&head.headers) => {
-                Form::Json
-            }
-            // Declared values that cannot be looked at might not be envelopes at all.
-            _ if !node.is_empty() => return Err(Code::UpstreamUnreadable.into()),
-            // What is in no form that is opened holds envelopes at most, and keeps them.
-            Media::Other | Media::OtherCharset | Media::Unsaid => {
-                return Ok(Opened::Through(incoming));
-            }
+        if head::is_events(&head.headers) {
+            let coded = Coded::new(coding()?, Whose::Answer, u64::MAX)?.prompt();
+            let events = Events::new(self.plan.clone(), self.keys.clone());
+            let (flow, idle) = (Flow::Events(Box::new(events)), self.idle);
+            // Nobody knows when the next one comes, so the head does not wait for it.
+            return Ok(Opened::Long(Box::new(Long {
+                flow,
+                coded,
+                incoming,
+                idle,
+                held: Vec::new(),
+                has_fewer: false,
+            })));
+        }
+        let Some(form) = media::of_answer(&head.headers, cells, !node.is_empty())? else {
+            return Ok(Opened::Through(incoming));
         };
         let transform = Transform::opening(self.plan, self.keys.clone(), form);
         let transform = transform.refined(self.refine)?;
-        let idle = self.idle;
-        let mut long = Long { transform, incoming, idle, held: Vec::new(), has_fewer: false };
+        let coded = Coded::new(coding()?, Whose::Answer, u64::MAX)?;
+        let (flow, idle) = (Flow::Body(Box::new(transform)), self.idle);
+        let mut long = Long { flow, coded, incoming, idle, held: Vec::new(), has_fewer: false };
         while long.held.len() <= HELD {
             if !long.advance().await? {
-                let Long { transform, mut held, .. } = long;
-                let Finished { tally, refined, .. } = transform.finish(&mut held)?;
+                let (held, tally, refined) = long.finish()?;
+                if is_delimited_by_close(head)
+                    && matches!(form, Form::Json)
+                    && is_cut(&held, &head.headers)
+                {
+                    return Err(Refusal::new(Code::UpstreamUnreadable).by("a cut answer"));
+                }
                 return Ok(Opened::Whole(held, Box::new(tally), refined));
             }
         }
-        long.has_fewer = long.transform.settle();
+        long.has_fewer = long.flow.settle();
         Ok(Opened::Long(Box::new(long)))
     }
 
     /// Error bodies: what this exchange wrote is put back, other envelopes are blotted out.
-    async fn echo(&self, media: Media, mut incoming: Incoming) -> Result<Opened, Refusal> {
+    async fn echo(
+        &self,
+        media: Media,
+        coding: Option<Coding>,
+        mut incoming: Incoming,
+    ) -> Result<Opened, Refusal> {
         let mut body = Vec::new();
         while let Some(data) = next(&mut incoming, self.idle).await? {
             if body.len() + data.len() > 8 * HELD {
@@ -148,16 +210,24 @@ impl Opening<'_> {
             }
             body.extend_from_slice(&data);
         }
-        let json = matches!(media, Media::Json | Media::OtherJson);
-        let opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
+        if let Some(coding) = coding {
+            body = coding::decode(coding, &body, 8 * HELD as u64)
+                .map_err(|broken| Refusal::new(Code::UpstreamUnreadable).because(broken))?;
+        }
+        let json = media.is_json();
+        let mut opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
+        if let Some(coding) = coding {
+            opened = coding::encode(coding, &opened)?;
+        }
         Ok(Opened::Whole(opened, Box::default(), Refined::default()))
     }
 
-    /// Header values: the same.
+    /// Header values: the same; and entity tags are those of the caller's view.
     pub fn headers(&self, headers: &mut HeaderMap) {
         if matches!(self.plan.answer, AnswerPlan::Pass) {
             return;
         }
+        View::of(&self.plan.rights).mark(headers);
         let repeats = |value: &[u8]| {
             let has = |piece: &[u8]| memchr::memmem::find(value, piece).is_some();
             has(b"ls1") || self.echoes.iter().any(|(piece, _)| has(piece.as_bytes()))
@@ -181,7 +251,7 @@ impl Long {
     pub async fn advance(&mut self) -> Result<bool, Refusal> {
         match next(&mut self.incoming, self.idle).await? {
             Some(data) => {
-                self.transform.push(&data, &mut self.held)?;
+                self.coded.push(&data, &mut self.flow, &mut self.held)?;
                 Ok(true)
             }
             None => Ok(false),
@@ -189,10 +259,26 @@ impl Long {
     }
 
     /// The last windows, and what was done.
-    pub fn finish(mut self) -> Result<(Vec<u8>, Tally), Refusal> {
-        let Finished { tally, .. } = self.transform.finish(&mut self.held)?;
-        Ok((self.held, tally))
+    pub fn finish(mut self) -> Result<(Vec<u8>, Tally, Refined), Refusal> {
+        let (tally, refined) = self.coded.finish(self.flow, &mut self.held)?;
+        Ok((self.held, tally, refined))
     }
+}
+
+/// Whether nothing but the end of the connection ends the body: then a cut looks like an end.
+fn is_delimited_by_close(head: &response::Parts) -> bool {
+    let says = |name| head.headers.contains_key(name);
+    head.version < http::Version::HTTP_2
+        && !says(http::header::CONTENT_LENGTH)
+        && !says(http::header::TRANSFER_ENCODING)
+}
+
+/// Whether JSON stops before its end. What is coded would not have come out of its coding.
+fn is_cut(body: &[u8], headers: &HeaderMap) -> bool {
+    let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+    coding::encoding(headers) == Encoding::Plain
+        && !body.is_empty()
+        && parsed.is_err_and(|error| error.is_eof())
 }
 
 async fn next(incoming: &mut Incoming, idle: Duration) -> Result<Option<Bytes>, Refusal> {
@@ -210,11 +296,6 @@ async fn next(incoming: &mut Incoming, idle: Duration) -> Result<Option<Bytes>, 
             Err(elapsed) => return Err(Refusal::new(Code::UpstreamTimeout).because(elapsed)),
         }
     }
-}
-
-fn is_text(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(http::header::CONTENT_TYPE) else { return true };
-    value.as_bytes().get(..10).is_some_and(|text| text.eq_ignore_ascii_case(b"text/plain"))
 }
 
 /// Whether an answer to `method` with `status` has a body (RFC 9110 §6.4.1).

@@ -20,10 +20,7 @@ use crate::{
 
 /// How two values of a type compare. `None` for what has no order.
 pub(super) fn compare(ty: ValueType, one: &Typed, other: &Typed) -> Option<Ordering> {
-    let texts = || {
-        let text = |typed: &Typed| value::to_text(typed);
-        (text(one), text(other))
-    };
+    let texts = || (value::to_text(one), value::to_text(other));
     match ty {
         ValueType::BigInt | ValueType::Integer | ValueType::SmallInt => {
             let number = |typed: &Typed| str::from_utf8(typed.value.expose()).ok()?.parse().ok();

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use super::{
-    json::{self, Traits},
+    json::Traits,
     proof,
     record::Records,
+    spelling::Spelling,
+    strays::Stream,
     tally::{self, Tally},
     tree::Closed,
     value,
@@ -68,9 +70,15 @@ impl Visit for Opening {
     }
 
     #[inline]
-    fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Stop> {
+    fn text(
+        &mut self,
+        inside: &[u8],
+        traits: Traits,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Result<Act, Stop> {
         if traits.escaped || envelope::could_be(inside) {
-            Ok(self.elsewhere(inside, traits, made))
+            Ok(self.elsewhere(inside, traits, spelling, made))
         } else {
             Ok(Act::Keep)
         }
@@ -80,7 +88,21 @@ impl Visit for Opening {
         if self.watch.is_idle() { Ok(Act::Keep) } else { self.watch.record() }
     }
 
-    fn leaf(&mut self, number: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop> {
+    fn spelled(&self, _: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn passes(&self, _: &mut Stream, _: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn leaf(
+        &mut self,
+        number: u32,
+        value: Lexeme<'_>,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Result<Act, Stop> {
         // Invariant: the scanner hands out indices of the tree that the rules were taken from.
         let rules = self.rules.clone();
         let rule = &rules[number as usize];
@@ -90,9 +112,10 @@ impl Visit for Opening {
                 return Ok(Act::Keep);
             }
             Lexeme::String(inside, traits) => match unescaped(inside, traits) {
-                Some(text) => self.declared(number, rule, text.bytes(), made),
+                Some(text) => self.declared(number, rule, text.bytes(), spelling, made),
                 None => None,
             },
+            Lexeme::Text(text) => self.declared(number, rule, text, spelling, made),
             Lexeme::Container(_) | Lexeme::False | Lexeme::Number(_) | Lexeme::True => None,
         };
         match (shown, rule.class.on_integrity) {
@@ -106,7 +129,7 @@ impl Visit for Opening {
             }
             (None, OnIntegrity::Fail) => Err(Refusal::new(Code::Integrity).on(&rule.field).into()),
             (None, OnIntegrity::Mark) => {
-                json::escape(proof::MARKER.as_bytes(), made);
+                spelling.text(proof::MARKER.as_bytes(), made);
                 tally::count(&mut self.tally.marked, &rule.class.name);
                 Ok(Act::Replace)
             }
@@ -121,6 +144,7 @@ impl Opening {
         number: u32,
         rule: &OpenRule,
         text: &[u8],
+        spelling: Spelling,
         made: &mut Vec<u8>,
     ) -> Option<Act> {
         let is_watched = self.watch.looks_at(number);
@@ -147,11 +171,17 @@ impl Opening {
         if is_watched {
             self.watch.see(number, Some(&typed));
         }
-        self.show(&rule.class, rule.right, &typed, made)
+        self.show(&rule.class, rule.right, &typed, spelling, made)
     }
 
     /// A string of which nothing is declared: what does not open, or may not be read, passes.
-    fn elsewhere(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Act {
+    fn elsewhere(
+        &mut self,
+        inside: &[u8],
+        traits: Traits,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Act {
         let Some(text) = unescaped(inside, traits) else { return Act::Keep };
         if !envelope::could_be(text.bytes()) {
             return Act::Keep;
@@ -169,7 +199,9 @@ impl Opening {
             Some((_, Right::Sealed)) => None,
             Some((rights, right @ (Right::Clear | Right::Masked | Right::Null | Right::Omit))) => {
                 match self.keys.open(text.bytes()) {
-                    Opened::Value { typed, .. } => self.show(&rights.class, right, &typed, made),
+                    Opened::Value { typed, .. } => {
+                        self.show(&rights.class, right, &typed, spelling, made)
+                    }
                     Opened::Fails { .. } | Opened::NotOurs => None,
                 }
             }
@@ -186,29 +218,30 @@ impl Opening {
         }
     }
 
-    /// What the caller gets of an opened value. `None` if it has no JSON form.
+    /// What the caller gets of an opened value. `None` if it cannot be spelled.
     fn show(
         &mut self,
         class: &Class,
         right: Right,
         typed: &Typed,
+        spelling: Spelling,
         made: &mut Vec<u8>,
     ) -> Option<Act> {
         let (counts, act) = match right {
             Right::Clear => {
-                value::to_json(typed, made).ok()?;
+                spelling.value(typed, made).ok()?;
                 (&mut self.tally.opened, Act::Replace)
             }
             Right::Masked => {
                 match class.mask.apply(value::to_text(typed).expose()) {
-                    Some(shown) => json::escape(shown.as_bytes(), made),
-                    None => made.extend_from_slice(b"null"),
+                    Some(shown) => spelling.text(shown.as_bytes(), made),
+                    None => spelling.null(made),
                 }
                 (&mut self.tally.masked, Act::Replace)
             }
             // A caller without the right does not get here; if one does, it gets nothing.
             Right::Deny | Right::Null => {
-                made.extend_from_slice(b"null");
+                spelling.null(made);
                 (&mut self.tally.withheld, Act::Replace)
             }
             Right::Omit => (&mut self.tally.withheld, Act::Drop),

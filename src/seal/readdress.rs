@@ -69,9 +69,6 @@ pub struct Rewritten {
     pub refine: Refine,
 }
 
-/// Half-open ranges of text: low, high.
-type Ranges = Vec<(String, String)>;
-
 /// How what was found compares to what a test wants.
 enum Grain {
     /// There is more of it, for this reason.
@@ -183,7 +180,7 @@ impl Readdress<'_> {
         op: &Operation,
         rule: &FilterRule,
         one: &Use,
-        (ranges, grain): (Ranges, Grain),
+        (ranges, grain): (Vec<(String, String)>, Grain),
         condition: Option<Condition>,
     ) -> Result<Replacement, Refusal> {
         let condition = condition.ok_or_else(|| refused(rule, Code::WrongType))?;
@@ -195,7 +192,11 @@ impl Readdress<'_> {
         Ok(Replacement::Ranges(vec![ranges]))
     }
 
-    fn equal(&mut self, rule: &FilterRule, text: &Plaintext) -> Result<(Ranges, Typed), Refusal> {
+    fn equal(
+        &mut self,
+        rule: &FilterRule,
+        text: &Plaintext,
+    ) -> Result<(Vec<(String, String)>, Typed), Refusal> {
         let params = &rule.class.params;
         if let Some(envelope) = self.put_back(rule, text)? {
             let rung = params.rungs.iter().position(|rung| *rung == Rung::Eq);
@@ -224,7 +225,7 @@ impl Readdress<'_> {
         rule: &FilterRule,
         literal: &Plaintext,
         lookup: impl FnOnce(&[u8]) -> Result<Lookup, WrongType>,
-    ) -> Result<(Ranges, Grain), Refusal> {
+    ) -> Result<(Vec<(String, String)>, Grain), Refusal> {
         if strays::kid_of_ours(literal.expose(), self.keys).is_some() {
             return Err(refused(rule, Code::PutBackNotAllowed));
         }
@@ -284,7 +285,7 @@ impl Readdress<'_> {
 
 /// The range in which the envelopes of a class lie, or, with a width of 0, none of them: no text lies
 /// in it, and it is null where the column is.
-fn all(rule: &FilterRule, width: usize) -> Ranges {
+fn all(rule: &FilterRule, width: usize) -> Vec<(String, String)> {
     let rungs = rule.class.params.rungs.len();
     vec![(format!("ls1s{rungs}"), format!("ls1s{}", rungs + width))]
 }

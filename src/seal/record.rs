@@ -188,6 +188,7 @@ fn plain(ty: KeyType, lexeme: Lexeme<'_>, ends: Ends) -> Result<Plaintext, Wrong
     match lexeme {
         Lexeme::Number(token) => canonical(ty, token, ends),
         Lexeme::String(inside, _) => canonical(ty, value::text_of(inside)?.expose(), ends),
+        Lexeme::Text(text) => canonical(ty, text, ends),
         Lexeme::Container(_) | Lexeme::False | Lexeme::Null | Lexeme::True => Err(WrongType),
     }
 }

@@ -193,7 +193,7 @@ fn is_own(op: &Operation, rule: &FilterRule) -> bool {
 /// The key of a field in each record of a whole list.
 fn whole_list_key<'a>(op: &'a Operation, field: &FieldRef) -> Result<&'a str, Refusal> {
     if let Page::Part(word) = op.page {
-        return Err(Refusal::new(Code::NotWhole).on(field).by(word));
+        return Err(Refusal::new(Code::NotWhole).on(field).reason(word));
     }
     let key = op.own_keys.get(&field.field).map(String::as_str);
     key.ok_or_else(|| Refusal::new(Code::NotSelected).on(field))

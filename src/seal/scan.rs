@@ -27,6 +27,20 @@ use super::{
 /// Deepest nesting of objects and arrays.
 pub(super) const MAX_DEPTH: usize = 128;
 
+/// Scans one whole JSON text, which begins at position `start` of the body.
+pub(super) fn text<R: Clone, V: Visit>(
+    text: &[u8],
+    start: usize,
+    root: u32,
+    tree: &Tree<R>,
+    visit: &mut V,
+    splice: &mut Splice,
+) -> Result<(), Stop> {
+    let mut scanner = Scanner::starting(root, start);
+    scanner.run(text, start, true, tree, visit, splice)?;
+    if scanner.is_done() { Ok(()) } else { Err(Stop::Malformed) }
+}
+
 /// The state of a scan between two pieces of input.
 pub(super) struct Scanner {
     stack: Vec<Frame>,
@@ -50,19 +64,24 @@ pub(super) struct Scanner {
 }
 
 impl Scanner {
-    /// A scanner before the first byte.
+    /// A scanner before the first byte of a body.
     pub fn new(root: u32) -> Self {
+        Self::starting(root, 0)
+    }
+
+    /// A scanner of a JSON text that begins at position `at` of the body.
+    pub fn starting(root: u32, at: usize) -> Self {
         Self {
             stack: Vec::new(),
             seen: Vec::new(),
             state: State::Value,
             next: root,
-            at: 0,
+            at,
             partial: None,
             held: 0,
             whole: None,
             ahead: None,
-            safe: 0,
+            safe: at,
             is_exact: false,
         }
     }

@@ -7,7 +7,8 @@ use super::{
     json::{self, Traits},
     proof,
     record::Records,
-    strays,
+    spelling::Spelling,
+    strays::{self, Stream},
     tally::{self, Tally},
     tree::Closed,
     value,
@@ -46,7 +47,9 @@ impl Visit for Sealing {
             };
         match stop {
             Stop::Duplicate(rule) => about(Code::DuplicateKey, rule),
-            Stop::Malformed | Stop::Shape => Refusal::new(Code::MalformedBody).because(stop),
+            Stop::Malformed | Stop::Ragged | Stop::Shape => {
+                Refusal::new(Code::MalformedBody).because(stop)
+            }
             Stop::Missing(rule) => about(Code::MaskedWriteback, Some(rule)),
             Stop::Near => Code::NearName.into(),
             Stop::Refused(refusal) => *refusal,
@@ -85,7 +88,13 @@ impl Visit for Sealing {
     }
 
     #[inline]
-    fn text(&mut self, inside: &[u8], traits: Traits, _: &mut Vec<u8>) -> Result<Act, Stop> {
+    fn text(
+        &mut self,
+        inside: &[u8],
+        traits: Traits,
+        _: Spelling,
+        _: &mut Vec<u8>,
+    ) -> Result<Act, Stop> {
         // Strings without escapes are searched with the window they are in.
         if traits.escaped {
             strays::search(&json::unescape_lossy(inside), &self.keys)?;
@@ -93,7 +102,21 @@ impl Visit for Sealing {
         Ok(Act::Keep)
     }
 
-    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop> {
+    fn spelled(&self, text: &[u8]) -> Result<(), Refusal> {
+        strays::reject_strays(text, &self.keys)
+    }
+
+    fn passes(&self, stream: &mut Stream, piece: &[u8]) -> Result<(), Refusal> {
+        stream.push(piece, &self.keys)
+    }
+
+    fn leaf(
+        &mut self,
+        rule: u32,
+        value: Lexeme<'_>,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Result<Act, Stop> {
         // Invariant: the scanner hands out indices of the tree that the rules were taken from.
         let rules = self.rules.clone();
         let rule = &rules[rule as usize];
@@ -108,6 +131,7 @@ impl Visit for Sealing {
             | Lexeme::False
             | Lexeme::Number(_)
             | Lexeme::String(..)
+            | Lexeme::Text(_)
             | Lexeme::True => {}
         }
         let record = if rule.is_bound { self.records.current() } else { None };
@@ -115,13 +139,14 @@ impl Visit for Sealing {
             return refuse(Code::RecordKeyMissing);
         }
         match value {
-            Lexeme::String(inside, traits) => {
+            Lexeme::String(text, _) | Lexeme::Text(text) => {
                 let unescaped;
-                let text = if traits.escaped {
-                    unescaped = Plaintext::new(json::unescape_lossy(inside));
-                    unescaped.expose()
-                } else {
-                    inside
+                let text = match value {
+                    Lexeme::String(inside, traits) if traits.escaped => {
+                        unescaped = Plaintext::new(json::unescape_lossy(inside));
+                        unescaped.expose()
+                    }
+                    _ => text,
                 };
                 if let Some(act) = incoming(rule, text, record, &self.keys)? {
                     tally::count(&mut self.tally.put_back, &rule.class.name);
@@ -143,7 +168,7 @@ impl Visit for Sealing {
         if typed.value.len() > longest(&rule.class) {
             return refuse(Code::ValueTooLarge);
         }
-        made.push(b'"');
+        made.extend_from_slice(spelling.around_envelope());
         let from = made.len();
         let class = &rule.class.params.id;
         let kid =
@@ -154,7 +179,7 @@ impl Visit for Sealing {
         {
             self.written.note(stored, class, value::to_text(&typed));
         }
-        made.push(b'"');
+        made.extend_from_slice(spelling.around_envelope());
         self.tally.kids.insert(kid);
         tally::count(&mut self.tally.sealed, &rule.class.name);
         Ok(Act::Replace)
@@ -198,7 +223,8 @@ pub(super) fn refused(rule: &SealRule, code: Code) -> Refusal {
     Refusal::new(code).on(&rule.field).at_line(rule.line)
 }
 
-fn cannot(rule: &SealRule, error: SealError) -> Refusal {
+/// A refusal for want of a key.
+pub(super) fn cannot(rule: &SealRule, error: SealError) -> Refusal {
     Refusal::new(Code::KeysUnavailable).on(&rule.field).because(error)
 }
 

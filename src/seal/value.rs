@@ -27,7 +27,7 @@ use crate::{
 #[error("not a value of this type")]
 pub(super) struct WrongType;
 
-/// Converts a JSON value; the caller has dealt with null.
+/// Converts a value of a body; the caller has dealt with null.
 pub(super) fn from_json(ty: ValueType, lexeme: Lexeme<'_>) -> Result<Typed, WrongType> {
     let verbatim = |bytes: &[u8]| Ok(Typed::new(Kind::Json, Plaintext::new(bytes.to_vec())));
     match (ty, lexeme) {
@@ -43,6 +43,7 @@ pub(super) fn from_json(ty: ValueType, lexeme: Lexeme<'_>) -> Result<Typed, Wron
             from_text(ty, text_of(inside)?.expose())
         }
         (_, Lexeme::String(inside, _)) => from_text(ty, inside),
+        (_, Lexeme::Text(text)) => from_text(ty, text),
         (_, Lexeme::True) => from_text(ty, b"true"),
     }
 }

@@ -1,6 +1,6 @@
 //! What the scanner asks of a direction: what becomes of each place that it finds.
 
-use super::{json::Traits, tree::Closed};
+use super::{json::Traits, spelling::Spelling, strays::Stream, tree::Closed};
 use crate::{base::refusal::Refusal, model::BoundRecord};
 
 /// One JSON value, as its bytes.
@@ -16,6 +16,8 @@ pub(super) enum Lexeme<'a> {
     Number(&'a [u8]),
     /// What stands between the quotes.
     String(&'a [u8], Traits),
+    /// Text of another format, without its escapes.
+    Text(&'a [u8]),
     /// `true`.
     True,
 }
@@ -69,7 +71,13 @@ pub(super) trait Visit {
     fn key(&mut self, inside: &[u8]) -> Result<(), Stop>;
 
     /// A string of which nothing is declared.
-    fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Stop>;
+    fn text(
+        &mut self,
+        inside: &[u8],
+        traits: Traits,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Result<Act, Stop>;
 
     /// The end of a record: whether it stays. Only a record of an array can be dropped.
     fn record(&mut self) -> Result<Act, Stop> {
@@ -77,7 +85,19 @@ pub(super) trait Visit {
     }
 
     /// A value at a declared place.
-    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop>;
+    fn leaf(
+        &mut self,
+        rule: u32,
+        value: Lexeme<'_>,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Result<Act, Stop>;
+
+    /// A name or a pair that stays, in whatever escapes.
+    fn spelled(&self, text: &[u8]) -> Result<(), Refusal>;
+
+    /// A piece of something of which nothing is declared, and which is too long to be held.
+    fn passes(&self, stream: &mut Stream, piece: &[u8]) -> Result<(), Refusal>;
 }
 
 /// Why a scan ended early.
@@ -86,12 +106,15 @@ pub(super) enum Stop {
     /// A declared key occurs twice in an object. The rule of its value, where it is a leaf.
     #[error("a declared key occurs twice in an object")]
     Duplicate(Option<u32>),
-    /// Not JSON.
-    #[error("not valid JSON")]
+    /// Not of the format it is said to be.
+    #[error("not valid in its format")]
     Malformed,
     /// A member with this rule may not be missing, and is.
     #[error("a required member is missing")]
     Missing(u32),
+    /// A row has another number of cells than the header.
+    #[error("a row has not as many cells as the header")]
+    Ragged,
     /// Decided at a place.
     #[error(transparent)]
     Refused(Box<Refusal>),

@@ -17,7 +17,7 @@ use labseal::{
         secret::SecretKey,
     },
     keys::{Keys, Snapshot, StoreAddress, memory::MemoryProvider},
-    model::{BodyForm, FieldRef, Node, Operation, Page, Target, Use, Verb},
+    model::{BodyForm, FieldRef, Formats, Node, Operation, Page, Target, Use, Verb},
     policy::{Plan, Policy},
     seal::{Direction, Finished, Form, Sealed, Transform, Unsealed},
 };
@@ -147,6 +147,7 @@ pub fn operation(verb: Verb, form: Node<FieldRef>, uses: Vec<Use>) -> Operation 
         uses,
         body: if form.is_empty() { BodyForm::Opaque } else { BodyForm::Records(form.clone()) },
         answer: form,
+        formats: Formats::JSON,
         page: Page::Whole,
         own_keys: BTreeMap::new(),
     }

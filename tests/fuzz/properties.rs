@@ -9,7 +9,7 @@ mod bodies;
 use std::sync::{Arc, LazyLock};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use bodies::{Lab, in_pieces, patients};
+use bodies::{Lab, in_pieces, patients, whole};
 use http::{HeaderMap, Method};
 use labseal::{
     base::{
@@ -24,9 +24,9 @@ use labseal::{
     },
     dialect::{DIALECTS, Dialect, Head},
     keys::Snapshot,
-    model::{EntityDecl, Node, Operation, Rest, Surface, Test, UseKind, Verb},
+    model::{Cells, EntityDecl, Node, Operation, Rest, Surface, Test, UseKind, Verb},
     policy::Plan,
-    seal::{self, MARKER},
+    seal::{self, Form, MARKER, Transform},
 };
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -91,6 +91,106 @@ fn assert_sealed(record: &Value) {
     }
 }
 
+/// One JSON text on each line.
+pub fn ndjson(data: &[u8]) {
+    let Some(sealed) = sealed_and_opened(Form::Ndjson, Form::Ndjson, data) else { return };
+    for line in sealed.split(|byte| *byte == b'\n') {
+        if let Ok(record) = serde_json::from_slice::<Value>(line) {
+            assert_sealed(&record);
+        }
+    }
+}
+
+/// CSV, in both ways of writing cells.
+pub fn csv(data: &[u8]) {
+    for cells in [Cells::Plain, Cells::Record] {
+        // What PostgreSQL writes is not what it reads, so only one of them comes back.
+        let again = Form::Csv(Cells::Plain);
+        let Some(sealed) = sealed_and_opened(Form::Csv(cells), again, data) else { continue };
+        let (before, after) = (rows(data), rows(&sealed));
+        assert_eq!(before.len(), after.len(), "rows came or went");
+        let Some(((header, _), _)) = before.split_first().zip(after.first()) else { continue };
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!(before.len(), after.len(), "cells came or went");
+        }
+        for (before, after) in before.iter().zip(&after).skip(1) {
+            for ((name, before), after) in header.iter().zip(before).zip(after) {
+                let is_ours = COLUMNS.iter().any(|column| name.text == column.as_bytes());
+                let is_null = match cells {
+                    Cells::Plain => after.text.is_empty() && !after.is_quoted,
+                    Cells::Record => after.text == b"NULL",
+                };
+                let is_sealed = || is_null || envelope::parse(&after.text).is_ok();
+                assert!(!is_ours || is_sealed(), "a cell is in clear");
+                assert!(is_ours || name.text == b"contacts" || before == after, "a cell changed");
+            }
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Cell {
+    text: Vec<u8>,
+    is_quoted: bool,
+}
+
+/// Another reader of CSV, for what was accepted. Lines without a character are no rows.
+fn rows(data: &[u8]) -> Vec<Vec<Cell>> {
+    let (mut rows, mut row, mut cell) = (Vec::new(), Vec::new(), Cell::default());
+    let mut inside = false;
+    let mut bytes = data.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' if inside && bytes.next_if_eq(&b'"').is_some() => cell.text.push(b'"'),
+            b'"' if inside => inside = false,
+            b'"' if cell == Cell::default() => (inside, cell.is_quoted) = (true, true),
+            b',' if !inside => row.push(std::mem::take(&mut cell)),
+            b'\r' if !inside && bytes.peek() == Some(&b'\n') => {}
+            b'\n' if !inside => {
+                row.push(std::mem::take(&mut cell));
+                rows.push(std::mem::take(&mut row));
+            }
+            other => cell.text.push(other),
+        }
+    }
+    if !row.is_empty() || cell != Cell::default() {
+        row.push(cell);
+        rows.push(row);
+    }
+    rows.retain(|row| *row != [Cell::default()]);
+    rows
+}
+
+/// Seals, whole and in pieces, and opens again; `None` if it is refused. What comes back in the form
+/// `again` can be sealed and comes back as it is.
+fn sealed_and_opened(form: Form, again: Form, data: &[u8]) -> Option<Vec<u8>> {
+    let sealing = |form| Transform::sealing(&PATIENTS, KEYS.clone(), form);
+    let seal = |form, data: &[u8]| whole(sealing(form), data).map(|(out, _)| out);
+    let open = |form, data: &[u8]| {
+        whole(Transform::opening(&PATIENTS, KEYS.clone(), form), data).map(|(out, _)| out)
+    };
+    let pieces = [usize::from(data.first().copied().unwrap_or(1)), 1, 7, 64];
+    let cut = in_pieces(sealing(form), data, &pieces).map(|(sealed, _)| sealed);
+    let sealed = match (seal(form, data), cut) {
+        (Ok(sealed), Ok(cut)) => {
+            assert_eq!(open(form, &sealed).ok(), open(form, &cut).ok(), "the pieces matter");
+            sealed
+        }
+        (Err(whole), Err(cut)) => {
+            assert_eq!(whole.code, cut.code, "the pieces matter");
+            return None;
+        }
+        (whole, cut) => panic!("the pieces matter: {:?}, {:?}", whole.is_ok(), cut.is_ok()),
+    };
+    let opened = open(form, &sealed).expect("what was sealed opens");
+    if form == again {
+        let second = seal(form, &opened).expect("what came back can be sealed");
+        let second = open(form, &second).expect("what was sealed opens");
+        assert!(opened == second, "not what was sealed");
+    }
+    Some(sealed)
+}
+
 /// The targets of PostgREST: `METHOD /target`, or a target alone.
 pub fn postgrest(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
@@ -103,8 +203,8 @@ pub fn postgrest(data: &[u8]) {
     let head = |target| Head { method: &method, target, headers: &headers };
     let Ok(operation) = DIALECT.classify(head(target)) else { return };
     let Ok(plan) = LAB.plan_of("clear", &operation) else { return };
-    let Ok(rewritten) = seal::readdress(&plan, &operation, &KEYS) else { return };
-    let replacements = rewritten.replacements;
+    let Ok(sealed) = seal::readdress(&plan, &operation, &KEYS) else { return };
+    let replacements = sealed.replacements;
     let Ok(readdressed) = DIALECT.readdress(head(target), &replacements) else { return };
     let rewritten = readdressed.target;
     if operation.verb == Verb::Describe {

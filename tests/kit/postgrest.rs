@@ -21,12 +21,17 @@ pub struct PostgRest {
 impl PostgRest {
     /// Starts it for the schemas `lab` and `archive`, and waits for its schema cache.
     pub fn start(database: &Database) -> Self {
+        Self::with(database, "")
+    }
+
+    /// The same with more lines in its configuration.
+    pub fn with(database: &Database, lines: &str) -> Self {
         let folder = TempDir::with_prefix("labseal-postgrest-").expect("a temporary folder");
         let (address, admin) = (free_address(), free_address());
         let config = format!(
             "db-uri = \"{}\"\ndb-schemas = \"lab, archive\"\ndb-anon-role = \"postgres\"\n\
              db-pool = 5\ndb-channel-enabled = false\nlog-level = \"info\"\n\
-             server-host = \"127.0.0.1\"\nserver-port = {}\nadmin-server-port = {}\n",
+             server-host = \"127.0.0.1\"\nserver-port = {}\nadmin-server-port = {}\n{lines}",
             database.uri(),
             address.port(),
             admin.port(),

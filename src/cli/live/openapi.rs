@@ -58,7 +58,7 @@ async fn describe(
     schema: &str,
     headers: &[(HeaderName, HeaderValue)],
 ) -> anyhow::Result<Value> {
-    let mut request = Request::get(upstream.locate("/")?).body(body::none())?;
+    let mut request = Request::get(upstream.locate("/")?.0).body(body::none())?;
     let fields = request.headers_mut();
     fields.insert(HOST, HeaderValue::from_str(upstream.authority())?);
     fields.insert(ACCEPT, DESCRIBED);

@@ -40,7 +40,7 @@ fn table(findings: &[Finding]) -> Table {
     table.set_header(["", "API", "column", "finding"]);
     for finding in findings {
         let Finding { api, message, .. } = finding;
-        let place = finding.entity.is_some().then(|| finding.place()).unwrap_or_default();
+        let place = if finding.entity.is_some() { finding.place() } else { String::new() };
         table.add_row([severity(finding), api.as_str(), &place, message]);
     }
     table

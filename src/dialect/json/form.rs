@@ -17,36 +17,64 @@ pub(super) struct Misplaced {
     pub(super) problem: String,
 }
 
-/// The body of a request to a route.
-pub(super) fn body(declared: &RouteDecl) -> Result<Node<FieldRef>, Vec<Misplaced>> {
-    let mut body = Node::default();
+/// The bodies of a route.
+#[derive(Default)]
+pub(super) struct Bodies {
+    /// Of an answer: what JSON has, and any member beside it.
+    pub(super) answer: Node<FieldRef>,
+    /// Of a request: also the fields of forms, and what is said of other members.
+    pub(super) request: Node<FieldRef>,
+}
+
+/// The bodies of a route.
+pub(super) fn bodies(declared: &RouteDecl) -> Result<Bodies, Vec<Misplaced>> {
+    let mut request = Node::default();
     let mut wrong = Vec::new();
-    let mut note = |field: &FieldName, placed: Result<(), String>| {
+    let mut note = |field: &str, placed: Result<(), String>| {
         if let Err(problem) = placed {
-            wrong.push(Misplaced { at: field.to_string(), problem });
+            wrong.push(Misplaced { at: field.to_owned(), problem });
         }
     };
     for field in &declared.fields {
         let place = FieldRef { entity: declared.pattern.clone(), field: field.clone() };
         let placed = path::parse(field.as_str())
             .map_err(|error| error.to_string())
-            .and_then(|steps| insert(&mut body, &steps, place));
-        note(field, placed);
+            .and_then(|steps| insert(&mut request, &steps, place));
+        note(field.as_str(), placed);
+    }
+    let mut answer = request.clone();
+    // A form is one record, so that the same names may stand in an object.
+    if !declared.form.is_empty() && (request.field.is_some() || request.elements.is_some()) {
+        let problem = "form: is for a body that is one object; give the list a route of its own";
+        note("form:", Err(problem.to_owned()));
+    }
+    for name in &declared.form {
+        let field = FieldName::new(format!("form:{name}"));
+        let place = FieldRef { entity: declared.pattern.clone(), field };
+        if request.members.insert(name.clone(), Node::leaf(place)).is_some() {
+            note("form:", Err(format!("it names {name}, which fields: has as $.{name}")));
+        }
+        request.record = true;
     }
     for field in &declared.rest.plain {
-        note(field, close_around(&mut body, field, declared));
+        note(field.as_str(), close_around(&mut request, field, declared));
     }
     if declared.rest.unknown != Unknown::Pass {
-        close(&mut body, declared);
+        close(&mut request, declared);
     }
     if let Some(bind) = &declared.bind {
-        match parameter(bind) {
-            Some(_) => bind_whole(&mut body, &declared.pattern),
-            None => note(&bind.key, bind_member(&mut body, bind, &declared.pattern)),
+        for body in [&mut answer, &mut request] {
+            match parameter(bind) {
+                Some(_) => bind_whole(body, &declared.pattern),
+                // All fields may be in forms, which no answer is.
+                None if body.is_empty() => {}
+                None => note(bind.key.as_str(), bind_member(body, bind, &declared.pattern)),
+            }
         }
     }
-    settle_records(&mut body);
-    if wrong.is_empty() { Ok(body) } else { Err(wrong) }
+    settle_records(&mut answer);
+    settle_records(&mut request);
+    if wrong.is_empty() { Ok(Bodies { answer, request }) } else { Err(wrong) }
 }
 
 /// The parameter of the path that is the key of the record, if it is there.
@@ -164,7 +192,10 @@ fn bind_member(
         return Err("the key is a member of the record: $.name or $.list[*].name".into());
     };
     for field in &bind.fields {
-        let within = path::parse(field.as_str()).is_ok_and(|steps| steps.starts_with(parent));
+        let within = match field.as_str().starts_with("form:") {
+            true => parent.is_empty(),
+            false => path::parse(field.as_str()).is_ok_and(|steps| steps.starts_with(parent)),
+        };
         if !within {
             return Err(format!("{field} lies outside of the record that has this key"));
         }

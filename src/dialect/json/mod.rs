@@ -6,6 +6,7 @@
 //! server that normalises more could make of it. `docs/json.md` has examples.
 
 mod form;
+mod names;
 mod path;
 mod route;
 
@@ -15,7 +16,10 @@ use http::{HeaderMap, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use self::route::{Path, Route};
+use self::{
+    names::{could_be, last_name},
+    route::{Path, Route},
+};
 use super::{
     Dialect, Echo, ErrorBody, Head, Readdressed, Records, SurfaceError,
     text::{self, Decoded},
@@ -23,18 +27,45 @@ use super::{
 use crate::{
     base::{
         ident::{EntityName, FieldName, RequestId},
-        near,
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
     model::{
-        BodyForm, Described, Filter, Node, Operation, Page, Placement, Replacement, Surface,
-        Target, Test, Use, UseKind, Verb,
+        BodyForm, Cells, Described, Filter, Format, Formats, Node, Operation, Page, Placement,
+        Replacement, Surface, Target, Test, Use, UseKind, Verb,
     },
 };
 
 /// RFC 3986 unreserved characters stay as they are.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// What a body of records may be.
+const RECORDS: Formats = Formats {
+    request: &[
+        Format::Csv,
+        Format::Json,
+        Format::JsonSequence,
+        Format::Multipart,
+        Format::Ndjson,
+        Format::Urlencoded,
+    ],
+    cells: Cells::Plain,
+};
+
+/// The same, and what says how a record changes.
+const CHANGES: Formats = Formats {
+    request: &[
+        Format::Csv,
+        Format::Json,
+        Format::JsonPatch,
+        Format::JsonSequence,
+        Format::MergePatch,
+        Format::Multipart,
+        Format::Ndjson,
+        Format::Urlencoded,
+    ],
+    cells: Cells::Plain,
+};
 
 /// The dialect, for one API.
 #[derive(Debug)]
@@ -183,6 +214,7 @@ impl Json {
                 uses: Vec::new(),
                 body: BodyForm::Opaque,
                 answer: Node::default(),
+                formats: RECORDS,
                 // What a route does with its parameters is not known, so nothing follows from them.
                 page: Page::Part("route"),
                 own_keys: BTreeMap::new(),
@@ -207,10 +239,13 @@ impl Json {
             (Some(route), _) => {
                 operation.verb = route.verb;
                 operation.target = Target::Entity(route.name.clone());
+                if route.verb == Verb::Update {
+                    operation.formats = CHANGES;
+                }
                 operation.answer = route.answer.clone();
                 let has_body = matches!(route.verb, Verb::Create | Verb::Replace | Verb::Update);
-                if has_body && !route.body.is_empty() {
-                    let mut body = route.body.clone();
+                if has_body && !route.request.is_empty() {
+                    let mut body = route.request.clone();
                     route.place_key(&mut body, &operation.uses);
                     operation.body = BodyForm::Records(body);
                 }
@@ -317,33 +352,6 @@ enum Named {
     Protected,
 }
 
-/// Whether some server may take a parameter of this name for a test of a protected place: by the
-/// whole name in any case, or by the words in it, as in `filter[mrn]`, `mrn__eq`, `like_name` and
-/// `mrnContains`.
-fn could_be(name: &str, protected: &str) -> bool {
-    let (words, sought) = (words(name), words(protected));
-    near::folded(name) == protected.to_lowercase()
-        || !sought.is_empty() && words.windows(sought.len()).any(|some| *some == *sought)
-}
-
-/// The words of a name in lower case: between characters that are no letters and digits, and from
-/// one capital after a small letter to the next.
-fn words(name: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut was_small = false;
-    for c in name.chars() {
-        if !c.is_alphanumeric() || (was_small && c.is_uppercase()) {
-            words.push(String::new());
-        }
-        if let (true, Some(word)) = (c.is_alphanumeric(), words.last_mut()) {
-            word.extend(c.to_lowercase());
-        }
-        was_small = c.is_lowercase() || c.is_numeric();
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
 impl Reading {
     fn push(
         &mut self,
@@ -362,19 +370,6 @@ impl Reading {
 
 fn equal(text: &Decoded) -> Test {
     Test::Equal(Plaintext::from(text.text()))
-}
-
-/// The name at the end of a field: of `path:mrn`, `query:mrn` and `$.items[*].mrn`, `mrn`.
-fn last_name(field: &str) -> &str {
-    match field.strip_prefix("path:").or_else(|| field.strip_prefix("query:")) {
-        Some(name) => name,
-        None => field
-            .trim_end_matches("[*]")
-            .rsplit(['.', '['])
-            .next()
-            .unwrap_or_default()
-            .trim_matches(['\'', '"', ']']),
-    }
 }
 
 fn undeclared_write(method: &str) -> (Verb, Target) {
@@ -409,37 +404,4 @@ fn parameters(target: &str) -> Result<Vec<Parameter>, Refusal> {
         found.push(Parameter { whole, name, value });
     }
     Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_protected_name_is_found_among_the_words_of_a_parameter() {
-        for name in [
-            "mrn",
-            "MRN",
-            " mrn",
-            "mrn[]",
-            "filter[mrn]",
-            "mrn__eq",
-            "like_mrn",
-            "mrn_gte",
-            "mrn-like",
-            "mrnLike",
-            "likeMrn",
-            "data.mrn",
-            "contains_any_mrn",
-            "min_data.mrn",
-        ] {
-            assert!(could_be(name, "mrn"), "{name}");
-        }
-        for name in ["like_last_name", "lastName", "last-name", "last.name", "patientLastName"] {
-            assert!(could_be(name, "last_name"), "{name}");
-        }
-        for name in ["", "m", "mrns", "amrn", "name_last", "lastname", "last", "_sort", "limit"] {
-            assert!(!could_be(name, "mrn") && !could_be(name, "last_name"), "{name}");
-        }
-    }
 }

@@ -21,10 +21,10 @@ pub(super) struct Route {
     segments: Vec<Segment>,
     /// Protected query parameters.
     pub(super) query: BTreeSet<String>,
-    /// The body of a request.
-    pub(super) body: Node<FieldRef>,
     /// The body of an answer.
     pub(super) answer: Node<FieldRef>,
+    /// The body of a request.
+    pub(super) request: Node<FieldRef>,
     /// The parameter of the path that is the key of the record.
     key: Option<String>,
     /// Whether everything passes untouched.
@@ -86,24 +86,25 @@ impl Route {
         for name in declared.path.iter().filter(|name| !seen.contains(*name)) {
             wrong(at, format!("path: names {name}, which is not in the pattern"));
         }
-        let body = form::body(declared).unwrap_or_else(|misplaced| {
+        let form::Bodies { answer, request } = form::bodies(declared).unwrap_or_else(|misplaced| {
             misplaced
                 .iter()
                 .for_each(|one| wrong(&format!("{at} {}", one.at), one.problem.clone()));
-            Node::default()
+            form::Bodies::default()
         });
         let Some(verb) = verb.filter(|_| errors.is_empty()) else { return Err(errors) };
         let parameters = declared.path.iter().map(|name| format!("path:{name}"));
         let query = declared.query.iter().map(|name| format!("query:{name}"));
-        let named = parameters.chain(query).map(FieldName::new);
+        let form = declared.form.iter().map(|name| format!("form:{name}"));
+        let named = parameters.chain(query).chain(form).map(FieldName::new);
         Ok(Self {
             name: declared.pattern.clone(),
             method: method.to_owned(),
             verb,
             segments,
             query: declared.query.iter().cloned().collect(),
-            answer: body.without_others(),
-            body,
+            answer,
+            request,
             key: declared.bind.as_ref().and_then(form::parameter).map(str::to_owned),
             is_open: declared.is_open,
             fields: named.chain(declared.fields.iter().cloned()).collect(),

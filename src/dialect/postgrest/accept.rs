@@ -2,11 +2,20 @@
 
 use http::{HeaderMap, HeaderName, header::ACCEPT};
 
-use crate::base::refusal::{Code, Refusal};
+use crate::{
+    base::refusal::{Code, Refusal},
+    model::{Cells, Format, Formats},
+};
+
+/// What the server reads, and how it writes CSV.
+pub(super) const FORMATS: Formats =
+    Formats { request: &[Format::Csv, Format::Json, Format::Urlencoded], cells: Cells::Record };
 
 /// What an answer will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
+    /// Rows as CSV.
+    Csv,
     /// Rows as JSON.
     Json,
     /// A query plan, which holds no values but those of the request.
@@ -55,7 +64,8 @@ fn known(media: &str) -> Option<Answer> {
         "*/*" | "application/*" | "application/json" => Some(Answer::Json),
         "application/vnd.pgrst.object" | "application/vnd.pgrst.object+json" => Some(Answer::Json),
         "application/vnd.pgrst.array" | "application/vnd.pgrst.array+json" => Some(Answer::Json),
-        "text/csv" | "application/geo+json" => Some(Answer::Unreadable),
+        "text/csv" => Some(Answer::Csv),
+        "application/geo+json" => Some(Answer::Unreadable),
         plan if plan.starts_with("application/vnd.pgrst.plan") => Some(Answer::Plan),
         // The server passes over what it cannot make; what it does make is judged by its own type.
         _ => None,
@@ -164,8 +174,9 @@ mod tests {
             ("application/vnd.pgrst.object+json", Answer::Json),
             ("application/vnd.pgrst.array+json;nulls=stripped", Answer::Json),
             ("text/csv;q=0.5, application/json", Answer::Json),
-            ("application/json;q=0.5, text/csv", Answer::Unreadable),
-            ("text/csv, application/json", Answer::Unreadable),
+            ("application/json;q=0.5, text/csv", Answer::Csv),
+            ("text/csv, application/json", Answer::Csv),
+            ("application/geo+json, text/csv", Answer::Unreadable),
             ("application/json;q=0", Answer::Unreadable),
             ("text/html", Answer::Unreadable),
             ("application/vnd.pgrst.plan+json; for=\"text/csv, x\"", Answer::Plan),

@@ -116,7 +116,8 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
         }
         _ => call.map_or(BodyForm::Opaque, |call| call.body()),
     };
-    let operation = Operation { verb, target, uses, body, answer, page, own_keys };
+    let formats = accept::FORMATS;
+    let operation = Operation { verb, target, uses, body, answer, formats, page, own_keys };
     Ok(Reading { operation, sites, additions })
 }
 
@@ -138,6 +139,7 @@ fn describe(target: Target) -> Operation {
         uses: Vec::new(),
         body: BodyForm::Opaque,
         answer: Node::default(),
+        formats: accept::FORMATS,
         page: Page::Part(Verb::Describe.as_str()),
         own_keys: BTreeMap::new(),
     }
@@ -148,7 +150,11 @@ fn readable<F>(answer: Node<F>, head: Head<'_>) -> Result<Node<F>, Refusal> {
         return Ok(answer);
     }
     match accept::answer(head.headers) {
-        accept::Answer::Json => Ok(answer),
+        // The key that was added to a table could not be taken out of it again.
+        accept::Answer::Csv if !answer.records().is_empty() => {
+            Err(Refusal::new(Code::UnsupportedAnswer).by("accept"))
+        }
+        accept::Answer::Csv | accept::Answer::Json => Ok(answer),
         accept::Answer::Plan => Ok(Node::default()),
         accept::Answer::Unreadable => Err(Refusal::new(Code::UnsupportedAnswer).by("accept")),
     }

@@ -171,7 +171,7 @@ mod tests {
             Ok(Found::Nothing) => "nothing".into(),
             Ok(Found::Several) => "several".into(),
             Ok(Found::One(Lexeme::String(inside, _))) => format!("\"{}\"", text(inside)),
-            Ok(Found::One(Lexeme::Number(token))) => text(token),
+            Ok(Found::One(Lexeme::Number(token) | Lexeme::Text(token))) => text(token),
             Ok(Found::One(Lexeme::Null)) => "null".into(),
             Ok(Found::One(Lexeme::True | Lexeme::False)) => "truth".into(),
             Ok(Found::One(Lexeme::Container(_))) => "container".into(),

@@ -7,8 +7,9 @@ use crate::{
     seal::{
         frame::{Frame, NONE, State, Whole},
         json::{self, Traits},
+        spelling::Spelling,
         splice::Splice,
-        tree::{ELSEWHERE, Tree},
+        tree::{ELSEWHERE, Named, Tree},
         visit::{Act, Found, Lexeme, Stop, Visit},
     },
 };
@@ -29,15 +30,15 @@ impl Scanner {
                 return Ok(Act::Drop);
             }
             if let Some(rule) = node.rule {
-                return splice.make(|made| visit.leaf(rule, lexeme, made));
+                return splice.make(|made| visit.leaf(rule, lexeme, Spelling::Json, made));
             }
             if self.is_exact && node.record {
                 return Err(Stop::Shape);
             }
             if matches!(lexeme, Lexeme::Null) {
                 // Whatever should be in the object or array is missing with it.
-                return match node.required.first() {
-                    Some((_, rule)) => Err(Stop::Missing(*rule)),
+                return match node.lost {
+                    Some(rule) => Err(Stop::Missing(rule)),
                     None => Ok(Act::Keep),
                 };
             }
@@ -47,7 +48,7 @@ impl Scanner {
         }
         match lexeme {
             Lexeme::String(inside, traits) if self.whole.is_none() => {
-                splice.make(|made| visit.text(inside, traits, made))
+                splice.make(|made| visit.text(inside, traits, Spelling::Json, made))
             }
             _ => Ok(Act::Keep),
         }
@@ -77,29 +78,29 @@ impl Scanner {
         self.next = ELSEWHERE;
         if top.node != ELSEWHERE {
             let node = tree.node(top.node);
-            let member = if traits.escaped {
-                let mut text = Vec::with_capacity(inside.len());
-                json::unescape(inside, &mut text).ok().and_then(|()| node.member(&text))
-            } else {
-                node.member(inside)
+            let mut unescaped = Vec::new();
+            // A key with a lone surrogate is no text, and so the name of nothing.
+            let text = match traits.escaped {
+                true => json::unescape(inside, &mut unescaped).ok().map(|()| &*unescaped),
+                false => Some(inside),
             };
-            if V::STRICT && member.is_none() {
-                let mut text = Vec::new();
-                let near = match traits.escaped {
-                    true => json::unescape(inside, &mut text).is_ok() && node.is_near(&text),
-                    false => node.is_near(inside),
-                };
-                if near {
-                    return Err(Stop::Near);
-                }
-                if let Some(closed) = node.others.and_then(|others| tree.others(others)) {
-                    let key = if traits.escaped { &text } else { inside };
-                    if !closed.lists(key) {
+            let named = match text {
+                Some(text) if V::STRICT => node.named(text),
+                Some(text) => node.member(text).map_or(Named::Otherwise, Named::from),
+                None => Named::Otherwise,
+            };
+            match named {
+                Named::Member { .. } => {}
+                Named::Near => return Err(Stop::Near),
+                // A key that is no text is on no list.
+                Named::Otherwise if V::STRICT => {
+                    if let Some(closed) = tree.unlisted(node, text.unwrap_or_default()) {
                         visit.unlisted(closed)?;
                     }
                 }
+                Named::Otherwise => {}
             }
-            if let Some((place, child)) = member {
+            if let Named::Member { place, child } = named {
                 let place = place as usize;
                 let bit = 1 << (place % 64);
                 if let Some(word) = self.seen.get_mut(top.seen_from + place / 64) {
@@ -171,6 +172,8 @@ impl Scanner {
                 frame.is_whole = true;
             } else if (V::STRICT || self.is_exact) && !node.admits(is_array) {
                 return Err(Stop::Shape);
+            } else if let (true, Some(rule)) = (is_array, node.lost_in_list) {
+                return Err(Stop::Missing(rule));
             } else if is_array {
                 frame.elements = node.elements.unwrap_or(ELSEWHERE);
             } else {
@@ -225,7 +228,8 @@ impl Scanner {
         }
         if let Some(whole) = self.whole.take_if(|whole| whole.depth == self.stack.len()) {
             let value = input.get(frame.start - base..end).ok_or(Stop::Malformed)?;
-            act = splice.make(|made| visit.leaf(whole.rule, Lexeme::Container(value), made))?;
+            let value = Lexeme::Container(value);
+            act = splice.make(|made| visit.leaf(whole.rule, value, Spelling::Json, made))?;
         }
         Ok(self.decided(act, frame.start, base + end, splice))
     }
