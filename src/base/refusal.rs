@@ -84,14 +84,14 @@ codes! {
     NotWhole = "LS114", 400, "this is filtered or ordered after opening, which is right for whole lists alone", "ask for a JSON array without limit, offset, Range, count and aggregates";
     /// A test or order is carried out on the opened answer, and the field is not in it.
     NotSelected = "LS115", 400, "this is filtered or ordered after opening, and the field is not in the answer", "select the field, under a key of its own";
-    /// A signature covers what would be changed.
-    SignedRequest = "LS116", 400, "the request is signed, and sealing what it carries would break the signature", "authenticate to the API by something that does not cover target and body, such as a token or TLS";
     /// A value of a bound field came without the key of its record.
-    RecordKeyMissing = "LS117", 400, "the field is bound to its record, and the request does not say the record's key", "send the key with every record; to change a record, test the key for equality with one value";
+    RecordKeyMissing = "LS116", 400, "the field is bound to its record, and the request does not say the record's key", "send the key with every record; to change a record, test the key for equality with one value";
     /// A request would change the key to which values are bound.
-    RecordKeyChanged = "LS118", 400, "values are bound to this key, so it cannot be changed", "leave the key out of the body or repeat the one that the request tests; write a new record to change it";
+    RecordKeyChanged = "LS117", 400, "values are bound to this key, so it cannot be changed", "leave the key out of the body or repeat the one that the request tests; write a new record to change it";
     /// An answer would hold bound values without the key of their record.
-    UnsupportedProjection = "LS119", 400, "the field is bound to its record, whose key cannot be in this answer", "embed the relation without spreading it, or leave the field out";
+    UnsupportedProjection = "LS118", 400, "the field is bound to its record, whose key cannot be in this answer", "embed the relation without spreading it, or leave the field out";
+    /// A signature covers what would be changed.
+    SignedRequest = "LS119", 400, "the request is signed, and sealing what it carries would break the signature", "authenticate to the API by something that does not cover target and body, such as a token or TLS";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.

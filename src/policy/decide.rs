@@ -264,6 +264,12 @@ impl ApiPolicy {
             {
                 unsupported(Code::UnsupportedConflict, filter.operator)
             }
+            // A pattern is one of text, and the column that the class stands for takes no other.
+            UseKind::Filter(filter)
+                if filter.operator.contains("like") && !class.params.ty.is_text() =>
+            {
+                unsupported(Code::UnsupportedOperator, filter.operator)
+            }
             UseKind::Filter(filter) if class.answers(filter) => {
                 may_filter(filter.operator).map(|()| rule())
             }

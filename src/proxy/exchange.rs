@@ -110,15 +110,19 @@ async fn answer(
 
     refining::ask(&addressed.refine, &*api.dialect, &mut head.headers);
     let (method, leg) = (head.method.clone(), Leg { abort, version: head.version });
-    let describes = matches!(operation.target, Target::Service)
-        && operation.verb == Verb::Describe
-        && !plan.passes();
-    let fields = if describes { head.headers.clone() } else { HeaderMap::new() };
     if !plan.passes() {
         digests.write(&mut head.headers);
     }
     if !plan.passes_answer() {
         View::of(&plan.rights).unmark(&mut head.headers);
+    }
+    let describes = matches!(operation.target, Target::Service)
+        && operation.verb == Verb::Describe
+        && !plan.passes();
+    let fields = if describes { head.headers.clone() } else { HeaderMap::new() };
+    if describes {
+        // It is read and written anew, which is not worth a coding.
+        head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     let carried = Carried::of(&head.headers, plan.passes(), upgrade.is_some());
     let mut request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
@@ -425,7 +429,7 @@ async fn follow(
     }
     .await;
     match outcome {
-        Ok(Some((rest, opened, _))) => {
+        Ok(Some((rest, opened))) => {
             tally.add(&opened);
             if record.close(&sidecar, &tally, None).await
                 && (rest.is_empty() || feed.send(rest.into(), idle).await)

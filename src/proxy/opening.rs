@@ -60,8 +60,8 @@ impl Opened {
                         return Ok(Self::Long(long));
                     }
                 }
-                let (whole, tally, refined) = long.finish()?;
-                (whole, Box::new(tally), refined)
+                let (whole, tally) = long.finish()?;
+                (whole, Box::new(tally), Refined::default())
             }
         };
         let described = annotate(&whole).unwrap_or(whole);
@@ -87,16 +87,6 @@ enum Flow {
     Events(Box<Events>),
 }
 
-impl Flow {
-    /// The head of the answer goes out. Whether it is known that there may be fewer records.
-    fn settle(&mut self) -> bool {
-        match self {
-            Self::Body(transform) => transform.settle(),
-            Self::Events(_) => false,
-        }
-    }
-}
-
 impl Pass for Flow {
     type End = (Tally, Refined);
 
@@ -113,6 +103,16 @@ impl Pass for Flow {
                 transform.finish(out).map(|finished| (finished.tally, finished.refined))
             }
             Self::Events(events) => events.finish(out).map(|tally| (tally, Refined::default())),
+        }
+    }
+}
+
+impl Flow {
+    /// The head is about to go: whether it may have said more records than will come.
+    fn settle(&mut self) -> bool {
+        match self {
+            Self::Body(transform) => transform.settle(),
+            Self::Events(_) => false,
         }
     }
 }
@@ -159,6 +159,10 @@ impl Opening<'_> {
             return self.echo(media, coding()?, incoming).await;
         }
         if head::is_events(&head.headers) {
+            if !self.refine.is_empty() {
+                // A feed is no list: what does not belong could not be left out of it.
+                return Err(Refusal::new(Code::UpstreamUnreadable).by("text/event-stream"));
+            }
             let coded = Coded::new(coding()?, Whose::Answer, u64::MAX)?.prompt();
             let events = Events::new(self.plan.clone(), self.keys.clone());
             let (flow, idle) = (Flow::Events(Box::new(events)), self.idle);
@@ -182,10 +186,8 @@ impl Opening<'_> {
         let mut long = Long { flow, coded, incoming, idle, held: Vec::new(), has_fewer: false };
         while long.held.len() <= HELD {
             if !long.advance().await? {
-                let (held, tally, refined) = long.finish()?;
-                if is_delimited_by_close(head)
-                    && matches!(form, Form::Json)
-                    && is_cut(&held, &head.headers)
+                let (held, (tally, refined)) = long.end()?;
+                if is_delimited_by_close(head) && form == Form::Json && is_cut(&held, &head.headers)
                 {
                     return Err(Refusal::new(Code::UpstreamUnreadable).by("a cut answer"));
                 }
@@ -259,9 +261,14 @@ impl Long {
     }
 
     /// The last windows, and what was done.
-    pub fn finish(mut self) -> Result<(Vec<u8>, Tally, Refined), Refusal> {
-        let (tally, refined) = self.coded.finish(self.flow, &mut self.held)?;
-        Ok((self.held, tally, refined))
+    pub fn finish(self) -> Result<(Vec<u8>, Tally), Refusal> {
+        let (held, (tally, _)) = self.end()?;
+        Ok((held, tally))
+    }
+
+    fn end(mut self) -> Result<(Vec<u8>, (Tally, Refined)), Refusal> {
+        let end = self.coded.finish(self.flow, &mut self.held)?;
+        Ok((self.held, end))
     }
 }
 

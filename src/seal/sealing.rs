@@ -228,7 +228,14 @@ pub(super) fn cannot(rule: &SealRule, error: SealError) -> Refusal {
     Refusal::new(Code::KeysUnavailable).on(&rule.field).because(error)
 }
 
-/// Seals are also made for filters: the value of a literal, checked as a body's value is.
+/// The value of an argument in a target: it may be stored, so it is what a body's value is.
+pub(super) fn argument(class: &Class, text: &[u8]) -> Result<Typed, Code> {
+    let typed = value::from_text(class.params.ty, text);
+    let typed = typed.and_then(|typed| value::fitted(class, typed)).map_err(|_| Code::WrongType)?;
+    if typed.value.len() > longest(class) { Err(Code::ValueTooLarge) } else { Ok(typed) }
+}
+
+/// Seals are also made for filters: the value of a literal, which is compared and not stored.
 pub(super) fn literal(class: &Class, text: &[u8]) -> Result<Typed, Code> {
     let typed = value::sought(class.params.ty, text).map_err(|_| Code::WrongType)?;
     if typed.value.len() > longest(class) { Err(Code::ValueTooLarge) } else { Ok(typed) }

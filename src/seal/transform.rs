@@ -58,6 +58,8 @@ pub struct Finished<D> {
 }
 
 enum Body {
+    /// No body belongs there; some clients send an empty object, though.
+    Empty,
     Open(Box<Windows<OpenRule, Opening>>),
     Pass,
     Patch(Box<Patch>),
@@ -71,11 +73,14 @@ enum Body {
     Sort(Box<Windows<OpenRule, Opening>>, Zeroizing<Vec<u8>>),
 }
 
+/// What a body without any value consists of.
+const EMPTY: &[u8] = b"{}[] \t\r\n";
+
 impl Transform<Sealed> {
     /// The body of a request.
     pub fn sealing(plan: &Plan, keys: Arc<Snapshot>, form: Form) -> Self {
         let body = match (&plan.request, form) {
-            (RequestPlan::Nothing, _) => Body::Refuse(Code::UnexpectedBody),
+            (RequestPlan::Nothing, _) => Body::Empty,
             (RequestPlan::Pass, _) => Body::Pass,
             (RequestPlan::Scan(node), _) if node.is_empty() => Body::Search(Box::default(), keys),
             (RequestPlan::Scan(node), form) => {
@@ -190,7 +195,8 @@ impl Transform<Unsealed> {
     pub fn settle(&mut self) -> bool {
         match &mut self.body {
             Body::Open(windows) => windows.visit.watch.settle(),
-            Body::Pass
+            Body::Empty
+            | Body::Pass
             | Body::Refuse(_)
             | Body::Refused
             | Body::Seal(_)
@@ -225,6 +231,11 @@ impl<D: Direction> Transform<D> {
     /// Takes the next bytes and appends finished windows to `out`.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
         let pushed = match &mut self.body {
+            Body::Empty if input.iter().all(|byte| EMPTY.contains(byte)) => {
+                out.extend_from_slice(input);
+                Ok(())
+            }
+            Body::Empty => Err(Code::UnexpectedBody.into()),
             Body::Open(windows) => windows.push(input, out),
             Body::Pass => {
                 out.extend_from_slice(input);
@@ -258,7 +269,7 @@ impl<D: Direction> Transform<D> {
                 refined = windows.visit.watch.refined;
                 (windows.visit.tally, Written::default())
             }
-            Body::Pass | Body::Refuse(_) | Body::Search(..) => Default::default(),
+            Body::Empty | Body::Pass | Body::Refuse(_) | Body::Search(..) => Default::default(),
             Body::Patch(mut patch) => {
                 patch.finish(out)?;
                 (patch.visit.tally, patch.visit.written)
@@ -283,7 +294,7 @@ impl<D: Direction> Transform<D> {
     pub fn high_water(&self) -> usize {
         match &self.body {
             Body::Open(windows) => windows.high_water,
-            Body::Pass | Body::Refuse(_) | Body::Refused | Body::Search(..) => 0,
+            Body::Empty | Body::Pass | Body::Refuse(_) | Body::Refused | Body::Search(..) => 0,
             Body::Patch(patch) => patch.high_water(),
             Body::Seal(windows) => windows.high_water,
             Body::Sort(windows, held) => windows.high_water + held.len(),

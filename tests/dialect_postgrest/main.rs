@@ -232,6 +232,9 @@ fn every_use_of_a_column_is_found_in_the_order_of_the_bytes() {
             "select=mrn::int,mrn->a",
             vec![format!("{p}.mrn transform cast"), format!("{p}.mrn transform json path")],
         ),
+        ("select=mrn.count()::text", vec![]),
+        // The server casts each value before it counts them.
+        ("select=mrn::json.count()", vec![format!("{p}.mrn transform cast")]),
         ("select=mrn.max()", vec![format!("{p}.mrn transform max")]),
         ("select=count()", vec![]),
         (

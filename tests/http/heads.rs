@@ -228,7 +228,7 @@ fn signed_requests_are_refused_where_something_would_change_and_pass_where_nothi
         ("Signature", "sig1=:AAAA:"),
     ] {
         let request = Request::get("/patients").header(name, value);
-        lab.refuse("lims", request.clone(), "LS114", &canaries);
+        lab.refuse("lims", request.clone(), "LS119", &canaries);
         assert_eq!(request.send(open.labseal.address()).status, 200);
         assert_eq!(open.fake.requests().pop().unwrap().header(name), Some(value));
     }

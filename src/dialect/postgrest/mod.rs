@@ -33,7 +33,7 @@ pub use operators::{Kind, Modifiers, OPERATORS, Operator};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 
-use self::declared::Declared;
+use self::{declared::Declared, rewrite::Trees};
 use super::{Dialect, Echo, ErrorBody, Head, Readdressed, Records, SurfaceError, text};
 use crate::{
     base::{
@@ -41,7 +41,7 @@ use crate::{
         refusal::{Blame, Code, Refusal},
         secret::Plaintext,
     },
-    model::{Described, Operation, Replacement, Surface},
+    model::{Described, Operation, Replacement, Surface, Verb},
 };
 
 /// The dialect, for one API.
@@ -65,13 +65,18 @@ impl Dialect for PostgRest {
         head: Head<'_>,
         replacements: &[Option<Replacement>],
     ) -> Result<Readdressed, Refusal> {
-        let classify::Reading { sites, additions, .. } = classify::read(&self.declared, head)?;
+        let classify::Reading { operation, sites, additions } =
+            classify::read(&self.declared, head)?;
         if sites.len() != replacements.len() {
             return Err(Code::Internal.into());
         }
         if head.method == Method::OPTIONS {
             return Ok(self.readdress_options(head));
         }
+        let trees = match operation.verb {
+            Verb::Delete | Verb::Replace | Verb::Update => Trees::Twice,
+            Verb::Call | Verb::Create | Verb::Describe | Verb::Read => Trees::Once,
+        };
         let mut edits = Vec::new();
         let mut echoes = Vec::new();
         for (site, replacement) in sites.iter().zip(replacements) {
@@ -82,7 +87,7 @@ impl Dialect for PostgRest {
                 rewrite::remove_term(head.target, (whole, *place, *from, *next), &mut edits)?;
                 continue;
             }
-            let found = rewrite::edits(head.target, site, replacement)?;
+            let found = rewrite::edits(head.target, site, replacement, trees)?;
             if let walk::Site::Argument { whole, .. } | walk::Site::Parameter { whole, .. } = site {
                 echoes.extend(echo_of(head.target, whole.clone(), &found)?);
             }

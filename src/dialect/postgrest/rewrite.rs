@@ -10,11 +10,19 @@
 //! | one range | negated | `not.and=(c.gte.P,c.lt.Q)` | `not.and(…)` |
 //! | several ranges | holds | `or=(and(…),and(…))` | `or(and(…),and(…))` |
 //! | several ranges | negated | `not.or=(and(…),and(…))` | `not.or(…)` |
+//! | one range or several | holds, in a write | `c=gte.P&c=lt.Q`, `c=like(any).{P*,…}` | as above |
+//! | one range or several | negated, in a write | `c=not.like.P*&…` | as above |
 //! | more than one text | `isdistinct` | `or=(c.is.null,…)` of the negated test | `or(…)` |
 //! | more than one text | `not.isdistinct` | `and=(c.not.is.null,…)` of the test | `and(…)` |
 //!
 //! All but the last two are null where the column is null, as the tests they stand for, so that a
 //! row with a null is found by neither a test nor its negation. The last two never are.
+//!
+//! # Why
+//! In an update and a removal, PostgREST 12 tests the outermost trees once more, on the columns that
+//! it answers: a record whose tested column was changed is missing in the answer, and one whose tested
+//! column was not selected is an error. Parameters of their own it tests once. So nothing that was
+//! one becomes a tree there; a pattern needs no index to be right. (2026-11)
 
 use std::ops::Range;
 
@@ -28,11 +36,21 @@ use crate::{
     model::Replacement,
 };
 
+/// How often the server tests the outermost trees of a request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trees {
+    /// Once.
+    Once,
+    /// Once more on what it answers.
+    Twice,
+}
+
 /// The edits for one use, in order.
 pub(super) fn edits(
     target: &str,
     site: &Site,
     replacement: &Replacement,
+    trees: Trees,
 ) -> Result<Vec<Edit>, Refusal> {
     let test = match site {
         Site::Fixed | Site::Term { .. } => return Err(Code::Internal.into()),
@@ -40,7 +58,7 @@ pub(super) fn edits(
         Site::Parameter { test, .. } | Site::Tree { test, .. } => test,
     };
     match replacement {
-        Replacement::Exact(texts) => exact(target, site, test, texts),
+        Replacement::Exact(texts) => exact(target, site, test, texts, trees),
         Replacement::Removed => Err(Code::Internal.into()),
         Replacement::Ranges(ranges) => {
             fits(test, ranges)?;
@@ -54,9 +72,15 @@ pub(super) fn edits(
             }
             let column = spelled(target, &test.column)?;
             if test.sense == Sense::Distinct {
-                return distinct(target, site, test, &tree(column, &ranges, !test.negated));
+                let inner = tree(column, &ranges, !test.negated);
+                return distinct(target, site, test, &inner, trees);
             }
             Ok(vec![match site {
+                Site::Parameter { whole, embed, .. }
+                    if trees == Trees::Twice && embed.is_empty() =>
+                {
+                    (whole.clone(), patterns(column, &ranges, test.is_negative())?)
+                }
                 Site::Parameter { whole, embed, .. } => {
                     let embed = spelled(target, embed)?;
                     (whole.clone(), parameter(embed, column, &ranges, test.is_negative()))
@@ -109,6 +133,7 @@ fn exact(
     site: &Site,
     test: &TestSite,
     texts: &[Vec<String>],
+    trees: Trees,
 ) -> Result<Vec<Edit>, Refusal> {
     fits(test, texts)?;
     let flat: Vec<_> = texts.iter().flatten().map(String::as_str).collect();
@@ -126,7 +151,7 @@ fn exact(
             let list = format!("{not}in.({})", several.join(","));
             if test.sense == Sense::Distinct {
                 let column = spelled(target, &test.column)?;
-                return distinct(target, site, test, &format!("{column}.{list}"));
+                return distinct(target, site, test, &format!("{column}.{list}"), trees);
             }
             Ok(vec![(test.expr.clone(), list)])
         }
@@ -134,11 +159,20 @@ fn exact(
 }
 
 /// A test that takes null for a value, of `inner`, which does not.
-fn distinct(target: &str, site: &Site, test: &TestSite, inner: &str) -> Result<Vec<Edit>, Refusal> {
+fn distinct(
+    target: &str,
+    site: &Site,
+    test: &TestSite,
+    inner: &str,
+    trees: Trees,
+) -> Result<Vec<Edit>, Refusal> {
     let column = spelled(target, &test.column)?;
     let (word, null) = if test.negated { ("and", "not.is.null") } else { ("or", "is.null") };
     let members = format!("({column}.{null},{inner})");
     Ok(vec![match site {
+        Site::Parameter { embed, .. } if trees == Trees::Twice && embed.is_empty() => {
+            return Err(Refusal::new(Code::UnsupportedOperator).by("isdistinct"));
+        }
         Site::Parameter { whole, embed, .. } => {
             (whole.clone(), format!("{}{word}={members}", spelled(target, embed)?))
         }
@@ -194,6 +228,40 @@ fn parameter(embed: &str, column: &str, ranges: &[&(String, String)], negative: 
         (_, false) => format!("{embed}or={}", any(column, ranges)),
         (_, true) => format!("{embed}not.or={}", any(column, ranges)),
     }
+}
+
+/// Parameters without trees.
+fn patterns(column: &str, ranges: &[&(String, String)], negative: bool) -> Result<String, Refusal> {
+    if !ranges.iter().all(|(low, high)| is_prefix(low, high)) {
+        return Err(Refusal::new(Code::UnsupportedOperator).by("write"));
+    }
+    let each = |spell: &dyn Fn(&str) -> String, between: &str| {
+        let all: Vec<_> = ranges.iter().map(|(low, _)| spell(low)).collect();
+        all.join(between)
+    };
+    Ok(match (ranges, negative) {
+        ([_], false) => parameter("", column, ranges, false),
+        (_, true) => each(&|low| format!("{column}=not.like.{low}*"), "&"),
+        (_, false) => format!("{column}=like(any).{{{}}}", each(&|low| format!("{low}*"), ",")),
+    })
+}
+
+/// Whether a range holds the texts that begin with `low`, and no others: `high` is the next text
+/// in the alphabet of tokens, where `2` to `7` come before the letters.
+fn is_prefix(low: &str, high: &str) -> bool {
+    let next = |byte: u8| if byte == b'7' { b'a' } else { byte.saturating_add(1) };
+    let (low, high) = (low.as_bytes(), high.as_bytes());
+    let same = low.iter().zip(high).take_while(|(low, high)| low == high).count();
+    let (Some((last, carried)), Some((above, wrapped))) = (
+        low.get(same..).and_then(<[u8]>::split_first),
+        high.get(same..).and_then(<[u8]>::split_first),
+    ) else {
+        return false;
+    };
+    next(*last) == *above
+        && carried.len() == wrapped.len()
+        && carried.iter().all(|byte| *byte == b'z')
+        && wrapped.iter().all(|byte| *byte == b'2')
 }
 
 fn tree(column: &str, ranges: &[&(String, String)], negative: bool) -> String {

@@ -136,8 +136,8 @@ fn plain(c: &mut Cursor<'_>) -> Option<Item> {
     let aggregate = aggregate(c)?;
     let outer = cast(c)?;
     let cast = match (inner, outer, aggregate) {
-        // What is counted is not the value, so neither cast touches it in a way that shows.
-        (_, _, Some("count")) | (Cast::None, Cast::None, _) => Cast::None,
+        // What is counted is not the value, so a cast of the count does not touch it.
+        (Cast::None, _, Some("count")) | (Cast::None, Cast::None, _) => Cast::None,
         _ => Cast::Other,
     };
     ends(c).then_some(Item::Column { alias, field, cast, aggregate })
