@@ -36,7 +36,7 @@ pub fn readdress(plan: &Plan, op: &Operation, keys: &Snapshot) -> Result<Rewritt
         plan,
         keys,
         written: Written::default(),
-        tally: Tally::default(),
+        tally: Tally { unknown: plan.unknown.clone(), ..Tally::default() },
         refine: Refine::default(),
     };
     let mut replacements = Vec::with_capacity(op.uses.len());

@@ -24,7 +24,7 @@ use labseal::{
     },
     dialect::{DIALECTS, Dialect, Head},
     keys::Snapshot,
-    model::{Cells, EntityDecl, Node, Operation, Surface, Test, UseKind, Verb},
+    model::{Cells, EntityDecl, Node, Operation, Rest, Surface, Test, UseKind, Verb},
     policy::Plan,
     seal::{self, Form, MARKER, Transform},
 };
@@ -280,7 +280,12 @@ fn literals(operation: &Operation) -> Vec<String> {
 fn dialect() -> Box<dyn Dialect> {
     let (_, build) = DIALECTS.iter().find(|(name, _)| *name == "postgrest").expect("it is there");
     let fields = COLUMNS.iter().map(|column| FieldName::new(*column)).collect();
-    let entity = EntityDecl { name: EntityName::new("public.patients"), fields };
+    let entity = EntityDecl {
+        name: EntityName::new("public.patients"),
+        fields,
+        rest: Rest::default(),
+        bind: None,
+    };
     let surface =
         Surface { schemas: vec!["public".into()], entities: vec![entity], ..Surface::default() };
     build(&surface).unwrap_or_else(|errors| panic!("{errors:?}"))
