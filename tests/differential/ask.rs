@@ -158,6 +158,8 @@ pub enum Op {
     Pattern(&'static str, String),
     /// A pattern that may be none
     Bare(&'static str, Value),
+    /// `gt`, `gte`, `lt`, `lte`
+    Bound(&'static str, Value),
     /// `isdistinct`
     Distinct(Value),
     /// Anything else
@@ -383,6 +385,7 @@ impl Test {
             Op::Quantified(word, how, values) => format!("{word}({how}).{}", put(&array(values))),
             Op::Pattern(word, text) => format!("{word}.{}", put(text)),
             Op::Bare(word, value) => format!("{word}.{}", put(&value.text)),
+            Op::Bound(word, value) => format!("{word}.{}", put(&value.text)),
             Op::Distinct(value) => format!("isdistinct.{}", put(&value.text)),
             Op::Other(word, text) => format!("{word}.{}", put(text)),
         };

@@ -9,7 +9,7 @@ use crate::{
 
 /// Any request that reads.
 pub fn read(c: &mut Choices<'_>, pools: &Pools) -> Ask {
-    let table = &TABLES[*c.pick(&[0, 1, 0, 1, 0, 2, 3, 4, 5, 6])];
+    let table = &TABLES[*c.pick(&[0, 1, 0, 1, 0, 2, 3, 4, 5, 6, 7, 7, 7, 7])];
     let mut ask = Ask::new(if c.once_in(14) { "HEAD" } else { "GET" }, Target::Table(table));
     let many = selection(c, &mut ask, table);
     conditions(c, pools, &mut ask, table);
@@ -210,8 +210,32 @@ fn literal(c: &mut Choices<'_>, pools: &Pools, column: &Column) -> Value {
     }
 }
 
+fn bound(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
+    let value = pools.bound(c, column);
+    let value = if value.fits { value } else { literal(c, pools, column) };
+    Op::Bound(*c.pick(&["gte", "lt", "gt", "lte"]), value)
+}
+
+/// What the class of a column has more than others.
+fn special(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
+    if column.ladder.dated {
+        return bound(c, pools, column);
+    }
+    let (word, pattern) = (*c.pick(&["like", "ilike"]), pools.pattern(c, column));
+    match c.once_in(6) {
+        true => {
+            let pattern = vec![Value { text: pattern, fits: true }];
+            Op::Quantified(word, *c.pick(&["any", "all"]), pattern)
+        }
+        false => Op::Pattern(word, pattern),
+    }
+}
+
 fn op(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
     let one = |c: &mut Choices<'_>| literal(c, pools, column);
+    if (column.ladder.prefix > 0 || column.ladder.dated) && c.once_in(2) {
+        return special(c, pools, column);
+    }
     match c.below(26) {
         0..=6 => Op::Eq(one(c)),
         7..=9 => Op::Neq(one(c)),
@@ -233,7 +257,7 @@ fn op(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
             Op::Pattern(*c.pick(&["like", "ilike"]), pattern)
         }
         21 => Op::Pattern(*c.pick(&["match", "imatch"]), "^[A-Q]".to_owned()),
-        22 => Op::Other(*c.pick(&["gt", "gte", "lt", "lte"]), one(c).text),
+        22 => bound(c, pools, column),
         23 => Op::Distinct(one(c)),
         24 => match c.below(4) {
             0 => Op::Other(
@@ -259,7 +283,8 @@ fn order(c: &mut Choices<'_>, ask: &mut Ask, target: &'static Table) {
     };
     let term = |c: &mut Choices<'_>, columns: &'static [Column]| {
         // Mostly what can be ordered by.
-        let plain: Vec<_> = columns.iter().filter(|c| !c.is_protected()).collect();
+        let sortable = |c: &&Column| !c.is_protected() || c.ladder.sorted;
+        let plain: Vec<_> = columns.iter().filter(sortable).collect();
         let column = if c.once_in(8) { c.pick(columns) } else { *c.pick(&plain) };
         Term { relation: None, column, direction: direction(c) }
     };

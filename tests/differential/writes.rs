@@ -11,7 +11,7 @@ use crate::{
 type Row = Vec<(String, Option<&'static Column>, Value)>;
 
 fn writable(c: &mut Choices<'_>) -> &'static Table {
-    &TABLES[*c.pick(&[0, 1, 0, 2, 1, 0, 4, 5, 6])]
+    &TABLES[*c.pick(&[0, 1, 0, 2, 1, 0, 4, 5, 6, 7, 7])]
 }
 
 /// Any request that writes.
@@ -279,7 +279,7 @@ pub fn record(
     let patient = |n: usize| mrn.map(|column| pools.text(column, n));
     let whose = match (table.name, table.schema) {
         ("patients", "lab") => (n < 12).then(|| patient(n)),
-        ("orders", _) => Some(patient(n % 6)),
+        ("orders" | "samples", _) => Some(patient(n % 6)),
         ("contacts", _) => (n < 4).then(|| patient(n)),
         ("wards", _) => (n < 3).then_some(None),
         _ => (n < 4).then(|| patient(n)),
