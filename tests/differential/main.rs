@@ -18,6 +18,7 @@ mod kit;
 mod ask;
 mod choices;
 mod compare;
+mod forms;
 mod generate;
 mod lab;
 mod patterns;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::{
     ask::{Ask, Body, Condition, Item, Op, Outcome, Param, Place, Target, Term, Test},
+    forms::Format,
     lab::{Column, Mode, Relation, Standing, Table, is_protected_name, table},
     patterns::{Reply, bound, pattern},
     refined::{forbids, is_grouped, ordered as ordered_here},
@@ -228,6 +229,13 @@ fn records(target: &'static Table, body: &Body, codes: &mut Codes) {
     codes.extend((!body.behind.is_empty()).then_some("LS101"));
     for row in &body.rows {
         for (n, (key, column, value)) in row.iter().enumerate() {
+            let null = value.text == "null";
+            // A form has no null, and CSV and forms have no NUL.
+            if body.format == Format::Form && null {
+                continue;
+            }
+            let nul = body.format != Format::Json && value.text.contains("\\u0000");
+            codes.extend(nul.then_some("LS101"));
             let near = column.is_none() && is_protected_name(&key.to_lowercase());
             codes.extend(near.then_some("LS113"));
             if column.is_some_and(|column| column.is_protected()) {

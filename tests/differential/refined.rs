@@ -37,14 +37,15 @@ pub fn is_grouped(items: &[Item]) -> bool {
     })
 }
 
-/// Whether a column is in the answer as it is, under a key of its own.
+/// Whether a column is in the answer as it is, under a key that nothing else has.
 fn is_shown(items: Option<&[Item]>, target: &'static Table, column: &Column) -> bool {
     let Some(items) = items else { return true };
     let mut keys = Vec::new();
     members(items, target, true, &mut keys);
     keys.iter().any(|(key, shown)| {
         let is_it = shown.is_some_and(|shown| shown.name == column.name);
-        is_it && keys.iter().filter(|(other, _)| other == key).count() == 1
+        let mut same = keys.iter().filter(|(other, _)| other == key);
+        is_it && same.all(|(_, other)| other.is_some_and(|other| other.name == column.name))
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::{
     ask::{Ask, Body, Condition, Op, Outcome, Param, Place, Target, Test},
     choices::Choices,
+    forms::Format,
     generate::{conditions, profile, selection},
     lab::{Column, Kind, TABLES, Table, table},
     values::{Pools, Value},
@@ -36,8 +37,12 @@ pub fn write(c: &mut Choices<'_>, pools: &Pools) -> Ask {
     if c.once_in(8) {
         ask.prefer("count=exact");
     }
+    if let Some(body) = &mut ask.body {
+        body.format = Format::of(c, body);
+    }
     if c.once_in(10) {
-        ask.headers.push(("Accept", "application/vnd.pgrst.object+json".to_owned()));
+        let types = *c.pick(&["application/vnd.pgrst.object+json", "text/csv"]);
+        ask.headers.push(("Accept", types.to_owned()));
     }
     profile(c, &mut ask, "Content-Profile");
     ask
@@ -110,7 +115,12 @@ fn create(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
     // With `missing=default` the server reads the body as `jsonb`, which spells numbers anew.
     let respelled = |value: &Value| matches!(&*value.text, "1E2" | "-0");
     let rows_have_numbers = rows.iter().flatten().any(|(_, _, value)| respelled(value));
-    ask.body = Some(Body { bulk, rows, behind: if c.once_in(60) { "," } else { "" } });
+    ask.body = Some(Body {
+        bulk,
+        rows,
+        behind: if c.once_in(60) { "," } else { "" },
+        format: Format::Json,
+    });
     if c.once_in(4) {
         let mut columns: Vec<&Column> = same;
         if c.once_in(3) {
@@ -152,7 +162,7 @@ fn update(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
     narrow(c, pools, &mut ask, table);
     let columns: Vec<_> = table.columns[1..].iter().filter(|_| c.once_in(4)).collect();
     let rows = vec![row(c, pools, table, &columns)];
-    ask.body = Some(Body { bulk: c.once_in(12), rows, behind: "" });
+    ask.body = Some(Body { bulk: c.once_in(12), rows, behind: "", format: Format::Json });
     ask
 }
 
@@ -180,7 +190,7 @@ fn replace(c: &mut Choices<'_>, pools: &Pools) -> Ask {
     let mut row = row(c, pools, table, &others);
     let text = if c.once_in(8) { "\"other\"".to_owned() } else { text };
     row.insert(0, (key.name.to_owned(), Some(key), Value { text, fits: true }));
-    ask.body = Some(Body { bulk: false, rows: vec![row], behind: "" });
+    ask.body = Some(Body { bulk: false, rows: vec![row], behind: "", format: Format::Json });
     ask
 }
 
@@ -200,7 +210,8 @@ pub fn call(c: &mut Choices<'_>) -> Ask {
         ("POST", argument) => {
             let value = Value { text: format!("\"{ward}\""), fits: true };
             let row = argument.map(|_| (key.to_owned(), None, value)).into_iter().collect();
-            ask.body = Some(Body { bulk: false, rows: vec![row], behind: "" });
+            ask.body =
+                Some(Body { bulk: false, rows: vec![row], behind: "", format: Format::Json });
         }
         (_, Some((key, value))) => ask.params.push(Param::Argument(key, value.to_owned())),
         (_, None) => {}
