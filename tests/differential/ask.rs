@@ -3,7 +3,7 @@
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
-    forms::Format,
+    forms::Body,
     kit::Request,
     lab::{Column, Relation, Table},
     values::Value,
@@ -176,19 +176,6 @@ pub struct Term {
     pub column: &'static Column,
     /// `.desc`, `.nullsfirst` …
     pub direction: &'static str,
-}
-
-/// A body.
-#[derive(Clone, Debug)]
-pub struct Body {
-    /// Whether it is an array.
-    pub bulk: bool,
-    /// Its records: key, the column it means, and lexeme.
-    pub rows: Vec<Vec<(String, Option<&'static Column>, Value)>>,
-    /// Text behind the records, which makes it wrong, and what comes of it.
-    pub behind: &'static str,
-    /// How they are written.
-    pub format: Format,
 }
 
 /// All but what a query may hold in clear.

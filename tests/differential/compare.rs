@@ -44,6 +44,13 @@ pub fn differences(ask: &Ask, direct: &Answer, sealed: &Answer) -> Vec<String> {
 }
 
 fn same(ask: &Ask, direct: &str, sealed: &str) -> bool {
+    let read = |text: &str| serde_json::from_str::<Json>(text).ok();
+    let (direct_json, sealed_json) = (read(direct), read(sealed));
+    if let (Some(direct), Some(sealed)) = (&direct_json, &sealed_json)
+        && let (Some(direct), Some(sealed)) = (direct.error(), sealed.error())
+    {
+        return same_error(direct, sealed);
+    }
     if ask.header("Accept") == Some("text/csv") {
         // Embedded records are JSON in a cell.
         let cell = |text: String| match serde_json::from_str::<Json>(&text) {
@@ -61,11 +68,7 @@ fn same(ask: &Ask, direct: &str, sealed: &str) -> bool {
         };
         return lines(direct) == lines(sealed);
     }
-    let read = |text: &str| serde_json::from_str::<Json>(text).ok();
-    let (Some(direct), Some(sealed)) = (read(direct), read(sealed)) else { return false };
-    if let (Some(direct), Some(sealed)) = (direct.error(), sealed.error()) {
-        return same_error(direct, sealed);
-    }
+    let (Some(direct), Some(sealed)) = (direct_json, sealed_json) else { return false };
     direct.settled(ask.is_ordered()) == sealed.settled(ask.is_ordered())
 }
 

@@ -2,12 +2,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::{
-    ask::{Body, list},
-    choices::Choices,
-    lab::Column,
-    values::Value,
-};
+use crate::{ask::list, choices::Choices, lab::Column, values::Value};
 
 /// How a body is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +13,19 @@ pub enum Format {
     Csv(&'static str, bool),
     /// A form.
     Form,
+}
+
+/// A body.
+#[derive(Clone, Debug)]
+pub struct Body {
+    /// Whether it is an array.
+    pub bulk: bool,
+    /// Its records: key, the column it means, and lexeme.
+    pub rows: Vec<Vec<(String, Option<&'static Column>, Value)>>,
+    /// Text behind the records, which makes it wrong, and what comes of it.
+    pub behind: &'static str,
+    /// How they are written.
+    pub format: Format,
 }
 
 /// What a form may hold in clear.

@@ -38,6 +38,36 @@ pub fn read(c: &mut Choices<'_>, pools: &Pools) -> Ask {
     ask
 }
 
+/// A read by patterns and bounds, or in an order, that is mostly a whole list.
+pub fn search(c: &mut Choices<'_>, pools: &Pools) -> Ask {
+    let table = table("samples");
+    let mut ask = Ask::new("GET", Target::Table(table));
+    if c.once_in(3) {
+        selection(c, &mut ask, table);
+    }
+    let rich: Vec<_> = table.columns.iter().filter(|c| c.ladder.prefix > 0).collect();
+    let dated: Vec<_> = table.columns.iter().filter(|c| c.ladder.dated).collect();
+    for _ in 0..c.below(4) {
+        let columns = if c.once_in(2) { &dated } else { &rich };
+        let column = *c.pick(columns);
+        let (negated, op) = (c.once_in(8), special(c, pools, column));
+        let test = Condition::Test(Test { column, json: None, negated, op });
+        ask.params.push(Param::Where(Place::default(), test));
+    }
+    if c.once_in(2) {
+        order(c, &mut ask, table);
+    }
+    match c.below(24) {
+        20 => ask.accept("text/csv"),
+        21 => ask.headers.push(("Prefer", "count=exact".to_owned())),
+        22 => page(c, &mut ask, table, true),
+        23 => conditions(c, pools, &mut ask, table),
+        _ => {}
+    }
+    ask.sparing = c.once_in(2);
+    ask
+}
+
 impl Ask {
     /// Without anything.
     pub fn new(method: &'static str, target: Target) -> Self {

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    ask::{Ask, Body, Condition, Item, Op, Outcome, Param, Place, Target, Term, Test},
-    forms::Format,
+    ask::{Ask, Condition, Item, Op, Outcome, Param, Place, Target, Term, Test},
+    forms::{Body, Format},
     lab::{Column, Mode, Relation, Standing, Table, is_protected_name, table},
     patterns::{Reply, bound, pattern},
-    refined::{forbids, is_grouped, ordered as ordered_here},
+    refined::{forbids, is_grouped, is_one_of_several, ordered as ordered_here},
     values::Value,
 };
 
@@ -24,6 +24,9 @@ enum Known {
     Harmless,
 }
 
+/// Among the codes: what they are for need not be so, and then the answers are the same.
+pub const PERHAPS: &str = "perhaps";
+
 /// Every code with which a request may be refused; none if it must be answered.
 pub fn refusals(ask: &Ask) -> Codes {
     let mut codes = Codes::new();
@@ -36,9 +39,12 @@ pub fn refusals(ask: &Ask) -> Codes {
     if target.standing == Standing::Unknown && writes {
         codes.insert("LS204");
     }
+    let mut perhaps = Codes::new();
     for param in &ask.params {
         let mutates = matches!(ask.method, "DELETE" | "PATCH" | "PUT");
-        parameter(ask, target, param, mutates, &mut codes);
+        let mut own = Codes::new();
+        parameter(ask, target, param, mutates, &mut own);
+        if own.contains(PERHAPS) { &mut perhaps } else { &mut codes }.append(&mut own);
     }
     if let Some(body) = &ask.body {
         records(target, body, &mut codes);
@@ -50,6 +56,10 @@ pub fn refusals(ask: &Ask) -> Codes {
     {
         codes.insert("LS107");
     }
+    if !codes.is_empty() {
+        perhaps.remove(PERHAPS);
+    }
+    codes.append(&mut perhaps);
     codes
 }
 
@@ -80,6 +90,9 @@ fn parameter(ask: &Ask, target: &'static Table, param: &Param, mutates: bool, co
                             let decides = !alone || test.negated || ask.body.is_some() || mutates;
                             codes.extend(decides.then_some("LS104"));
                             forbids(ask, target, test.column, codes);
+                            if alone && !test.negated && is_one_of_several(ask, test.column) {
+                                codes.insert(PERHAPS);
+                            }
                         }
                     },
                     Known::ByName => _ = codes.insert("LS207"),

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    ask::{Ask, Item, Op, Param, Place, Term},
+    ask::{Ask, Condition, Item, Op, Param, Place, Term},
+    forms::Format,
     lab::{Column, Table, table},
     patterns::{Reply, bound, pattern},
 };
@@ -44,16 +45,18 @@ fn is_shown(items: Option<&[Item]>, target: &'static Table, column: &Column) -> 
     members(items, target, true, &mut keys);
     keys.iter().any(|(key, shown)| {
         let is_it = shown.is_some_and(|shown| shown.name == column.name);
-        let mut same = keys.iter().filter(|(other, _)| other == key);
-        is_it && same.all(|(_, other)| other.is_some_and(|other| other.name == column.name))
+        is_it && keys.iter().filter(|(other, _)| other == key).count() == 1
     })
 }
 
 type Keys = Vec<(String, Option<&'static Column>)>;
 
 fn members(items: &[Item], target: &'static Table, own: bool, keys: &mut Keys) {
+    let mut is_first = true;
     for item in items {
         match item {
+            // However often it stands there.
+            Item::All if !std::mem::take(&mut is_first) => {}
             Item::All => keys.extend(
                 target.columns.iter().map(|column| (column.name.to_owned(), own.then_some(column))),
             ),
@@ -71,6 +74,19 @@ fn members(items: &[Item], target: &'static Table, own: bool, keys: &mut Keys) {
             }
         }
     }
+}
+
+/// Whether a bound is one of several of its column that must all hold. They are asked as one, and
+/// its own end may then be none of theirs.
+pub fn is_one_of_several(ask: &Ask, column: &Column) -> bool {
+    let bounds = ask.params.iter().filter(|param| match param {
+        Param::Where(place, Condition::Test(test)) => {
+            let is_bound = matches!(test.op, Op::Bound(..) | Op::Quantified(..));
+            is_bound && place.path.is_empty() && test.column.name == column.name
+        }
+        _ => false,
+    });
+    column.ladder.dated && bounds.count() > 1
 }
 
 /// What an order by protected columns of the target itself is refused with.
@@ -96,6 +112,12 @@ pub fn kinds(ask: &Ask) -> Vec<&'static str> {
         Reply::Refined => Some(refined),
         Reply::Refused(_) => None,
     };
+    kinds.extend((ask.header("Accept") == Some("text/csv")).then_some("answer as CSV"));
+    kinds.extend(ask.body.iter().filter_map(|body| match body.format {
+        Format::Json => None,
+        Format::Csv(..) => Some("body as CSV"),
+        Format::Form => Some("body as a form"),
+    }));
     for param in &ask.params {
         match param {
             Param::Where(_, condition) => {

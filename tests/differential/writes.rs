@@ -1,9 +1,9 @@
 //! Walks PostgREST's grammar of writing and calling, and what is wrong on purpose.
 
 use crate::{
-    ask::{Ask, Body, Condition, Op, Outcome, Param, Place, Target, Test},
+    ask::{Ask, Condition, Op, Outcome, Param, Place, Target, Test},
     choices::Choices,
-    forms::Format,
+    forms::{Body, Format},
     generate::{conditions, profile, selection},
     lab::{Column, Kind, TABLES, Table, table},
     values::{Pools, Value},
