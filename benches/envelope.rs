@@ -12,7 +12,7 @@ use std::hint::black_box;
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit as _, aead::AeadInOut as _};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use labseal::base::{
-    class::{Mode, Rung},
+    class::{Equality, Mode, Rung},
     ident::{ClassId, Tenant},
     secret::{Plaintext, SecretKey},
 };
@@ -34,7 +34,7 @@ fn values(criterion: &mut Criterion) {
     for size in [16, 64, 1_024] {
         let value = Typed::new(Kind::String, Plaintext::new(vec![b'x'; size]));
         let mut sealed = [Vec::new(), Vec::new(), Vec::new()];
-        let ladder = Ladder::new(&index, &[Rung::Ieq, Rung::Eq], &value).unwrap();
+        let ladder = Ladder::new(&index, &[Rung::Ieq, Rung::Eq], Equality::Exact, &value).unwrap();
         seal_random(&random, &value, nonces, &mut sealed[0]).unwrap();
         seal_searchable(&searchable, &ladder, Parity::Odd, &value, nonces, &mut sealed[1]).unwrap();
         seal_deterministic(&index, &value, &mut sealed[2]).unwrap();
@@ -64,7 +64,8 @@ fn values(criterion: &mut Criterion) {
             bench.iter(|| {
                 out.clear();
                 let ladder =
-                    Ladder::new(&index, &[Rung::Ieq, Rung::Eq], black_box(&value)).unwrap();
+                    Ladder::new(&index, &[Rung::Ieq, Rung::Eq], Equality::Exact, black_box(&value))
+                        .unwrap();
                 seal_searchable(&searchable, &ladder, Parity::Odd, &value, nonces, &mut out)
                     .unwrap();
             });

@@ -239,17 +239,22 @@ fn client_tls(section: Option<&config::UpstreamTls>) -> Result<ClientConfig, tls
 }
 
 fn gate(api: &config::Api, config: &Config) -> anyhow::Result<Gate> {
+    Ok(Gate {
+        name: api.name.clone(),
+        prefix: api.path_prefix.trim_end_matches('/').to_owned(),
+        upstream: upstream(api, config)?,
+    })
+}
+
+/// The way to a database API, with TLS and limits as configured.
+pub fn upstream(api: &config::Api, config: &Config) -> anyhow::Result<Upstream> {
     let client = client_tls(api.upstream.tls.as_ref())?;
     let limits = UpstreamLimits {
         connect: config.timeouts.connect,
         answer: config.timeouts.upstream,
         head_bytes: config.limits.head_bytes,
     };
-    Ok(Gate {
-        name: api.name.clone(),
-        prefix: api.path_prefix.trim_end_matches('/').to_owned(),
-        upstream: Upstream::new(api.upstream.url.clone(), client, limits),
-    })
+    Ok(Upstream::new(api.upstream.url.clone(), client, limits))
 }
 
 type Background = Vec<JoinHandle<()>>;
@@ -266,12 +271,13 @@ async fn bind_ops(
             .await
             .with_context(|| format!("cannot listen on {address} (admin.ops)"))?;
         bound = Some(listener.local_addr()?);
-        background.push(tokio::spawn(ops::serve(listener, sidecar.clone(), readiness.clone())));
+        let socket = Socket::Tcp(listener);
+        background.push(tokio::spawn(ops::serve(socket, sidecar.clone(), readiness.clone())));
     }
     if let Some(path) = &config.admin_socket {
         let listener = ops::bind_unix(path, 0o600)
             .with_context(|| format!("cannot listen on {} (admin.socket)", path.display()))?;
-        let task = ops::serve_unix(listener, sidecar.clone(), readiness.clone());
+        let task = ops::serve(Socket::Unix(listener), sidecar.clone(), readiness.clone());
         background.push(tokio::spawn(task));
     }
     Ok((bound, background))

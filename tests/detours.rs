@@ -117,3 +117,19 @@ fn an_answer_whose_declared_fields_cannot_be_looked_at_is_not_passed_on() {
     });
     front.refuse("lims", Request::get("/patients"), "LS503", &canaries);
 }
+
+#[test]
+fn a_removal_with_an_empty_body_passes_and_one_with_anything_in_it_does_not() {
+    // The Python client of PostgREST sends `{}` with every removal.
+    let front = Front::shared();
+    let (canary, canaries) = canary();
+    let removal = || Request::delete("/wards?code=eq.empty");
+    for body in ["{}", " [ ] \r\n", ""] {
+        assert_eq!(front.send("lims", removal().json(body)).status, 201, "{body}");
+    }
+    let passed = front.got("/wards?code=eq.empty");
+    assert_eq!(passed.iter().map(|m| m.text()).collect::<Vec<_>>(), ["{}", " [ ] \r\n", ""]);
+    for body in ["0".to_owned(), "{\"\":{}}".to_owned(), format!("{{\"mrn\":\"{canary}\"}}")] {
+        front.refuse("lims", removal().json(&body), "LS112", &canaries);
+    }
+}

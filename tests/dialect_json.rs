@@ -8,7 +8,7 @@ use labseal::{
     },
     dialect::{DIALECTS, Dialect, Head, SurfaceError},
     model::{
-        BodyForm, FieldRef, Node, Operation, Replacement, RouteDecl, Surface, Target, Test,
+        BodyForm, FieldRef, Node, Operation, Replacement, Rest, RouteDecl, Surface, Target, Test,
         UseKind, Verb,
     },
 };
@@ -21,6 +21,10 @@ fn route(pattern: &str, path: &[&str], query: &[&str], fields: &[&str]) -> Route
         path: own(path),
         query: own(query),
         fields: fields.iter().map(|field| FieldName::new(*field)).collect(),
+        rest: Rest::default(),
+        bind: None,
+        is_open: false,
+        form: Vec::new(),
     }
 }
 
@@ -59,7 +63,11 @@ fn uses(operation: &Operation) -> Vec<String> {
         assert_eq!(filter.operator, "parameter");
         let value = match &filter.test {
             Test::Equal(text) => String::from_utf8(text.expose().to_vec()).unwrap(),
-            Test::In(_) | Test::IsNull | Test::Other => "*".to_owned(),
+            Test::Bound { .. }
+            | Test::In(_)
+            | Test::IsNull
+            | Test::Other
+            | Test::Pattern { .. } => "*".to_owned(),
         };
         let entity = u.entity.as_ref().map_or("?", |entity| entity.as_str());
         format!("{entity}: {} = {value}", u.column)
@@ -271,5 +279,29 @@ proptest! {
             let nothing = vec![None; operation.uses.len()];
             prop_assert_eq!(readdress(&target, &nothing).unwrap(), target);
         }
+    }
+}
+
+#[test]
+fn the_fields_of_a_form_are_in_requests_alone() {
+    let form = |fields: &[&str], form: &[&str]| {
+        let form = form.iter().map(|name| (*name).to_owned()).collect();
+        let route = RouteDecl { form, ..route("POST /uploads", &[], &[], fields) };
+        try_build(&Surface { routes: vec![route], ..Surface::default() })
+    };
+    let dialect = form(&["$.note"], &["mrn"]).unwrap();
+    let (method, headers) = (Method::POST, HeaderMap::new());
+    let head = Head { method: &method, target: "/uploads", headers: &headers };
+    let operation = dialect.classify(head).unwrap();
+    let BodyForm::Records(request) = &operation.body else { panic!("no records") };
+    let names = |fields: Vec<&FieldRef>| -> Vec<String> {
+        fields.iter().map(|field| field.field.to_string()).collect()
+    };
+    assert_eq!(names(request.fields()), ["form:mrn", "$.note"]);
+    assert_eq!(names(operation.answer.fields()), ["$.note"]);
+    for (fields, names) in
+        [(&["$.mrn"][..], &["mrn"][..]), (&["$[*].a"], &["mrn"]), (&["$"], &["a"])]
+    {
+        assert_eq!(form(fields, names).err().map(|errors| errors.len()), Some(1), "{fields:?}");
     }
 }

@@ -4,7 +4,7 @@
 mod stranger;
 
 use labseal::base::{
-    class::{Mode, Rung},
+    class::{Equality, Mode, Rung},
     ident::{ClassId, Tenant},
     secret::{Plaintext, SecretKey},
 };
@@ -28,6 +28,11 @@ struct Case {
     tenant: String,
     class: String,
     rungs: Vec<String>,
+    /// Left out where it is exact.
+    equality: Option<String>,
+    /// Of each rung; left out in the oldest cases.
+    names: Option<Vec<String>>,
+    forms: Option<Vec<String>>,
     kind: u8,
     value: String,
     padded: bool,
@@ -79,12 +84,12 @@ impl Case {
     }
 
     fn rungs(&self) -> Vec<Rung> {
-        let rung = |name: &String| match name.as_str() {
-            "eq" => Rung::Eq,
-            "ieq" => Rung::Ieq,
-            other => panic!("{other}"),
-        };
-        self.rungs.iter().map(rung).collect()
+        self.rungs.iter().map(|word| Rung::parse(word).unwrap()).collect()
+    }
+
+    fn equality(&self) -> Equality {
+        let Some(word) = &self.equality else { return Equality::Exact };
+        Equality::WORDS.iter().find(|(known, _)| known == word).unwrap().1
     }
 
     fn open(&self) -> Typed {
@@ -107,7 +112,8 @@ impl Case {
         match self.mode.as_str() {
             "random" => seal_random(&self.data_key(Mode::Random), &value, &mut nonces(), &mut out),
             "searchable" => {
-                let ladder = Ladder::new(&self.index_key(), &self.rungs(), &value).unwrap();
+                let ladder =
+                    Ladder::new(&self.index_key(), &self.rungs(), self.equality(), &value).unwrap();
                 let key = self.data_key(Mode::Searchable);
                 let parity = Parity::of(self.index_version);
                 seal_searchable(&key, &ladder, parity, &value, &mut nonces(), &mut out)
@@ -126,23 +132,28 @@ impl Case {
         match self.mode.as_str() {
             "random" => {
                 let nonce = Some(unhex(&self.nonce));
-                stranger::seal(&data, &class, 'r', "", padded, nonce, (self.kind, &value))
+                stranger::seal(&data, &class, 'r', "", padded, nonce, b"", (self.kind, &value))
             }
             "searchable" => {
-                let forms: Vec<(&str, Plaintext)> = self
-                    .rungs()
-                    .iter()
-                    .map(|rung| (normal::name(*rung), normal::form(*rung, &self.value())))
-                    .collect();
+                let (rungs, equality) = (self.rungs(), self.equality());
+                let names: Vec<_> =
+                    rungs.iter().map(|rung| normal::name(*rung, equality)).collect();
+                let forms = normal::forms(&rungs, equality, &self.value());
+                if let (Some(own_names), Some(own_forms)) = (&self.names, &self.forms) {
+                    assert_eq!(*own_names, names, "{}", self.name);
+                    let own_forms: Vec<_> = own_forms.iter().map(|form| form.as_bytes()).collect();
+                    let forms: Vec<_> = forms.iter().map(Plaintext::expose).collect();
+                    assert_eq!(own_forms, forms, "{}", self.name);
+                }
                 let forms: Vec<(&str, &[u8])> =
-                    forms.iter().map(|(name, form)| (*name, form.expose())).collect();
+                    names.iter().zip(&forms).map(|(name, form)| (&**name, form.expose())).collect();
                 let tokens = stranger::tokens(&index, &class, &forms);
                 let ladder = format!("{}{tokens}", forms.len());
                 let flags = padded | if self.index_version % 2 == 1 { 16 } else { 0 };
                 let nonce = Some(unhex(&self.nonce));
-                stranger::seal(&data, &class, 's', &ladder, flags, nonce, (self.kind, &value))
+                stranger::seal(&data, &class, 's', &ladder, flags, nonce, b"", (self.kind, &value))
             }
-            _ => stranger::seal(&index, &class, 'd', "", 4, None, (self.kind, &value)),
+            _ => stranger::seal(&index, &class, 'd', "", 4, None, b"", (self.kind, &value)),
         }
     }
 }
@@ -167,6 +178,11 @@ fn frozen_random_envelopes_open_and_are_sealed_to_the_same_bytes() {
 #[test]
 fn frozen_searchable_envelopes_open_and_are_sealed_to_the_same_bytes() {
     run(include_str!("fixtures/envelope/searchable.json"), 11);
+}
+
+#[test]
+fn frozen_ladders_of_every_rung_and_equality_are_made_of_the_same_forms() {
+    run(include_str!("fixtures/envelope/ladders.json"), 16);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use labseal::base::{
-    class::{Mode, Rung},
+    class::{Equality, Mode, Rung},
     ident::{ClassId, Kid, Tenant},
     secret::{Plaintext, SecretKey},
 };
@@ -56,7 +56,7 @@ impl Keys {
             How::Exact => seal_random(&self.exact, value, nonces, &mut out),
             How::Random => seal_random(&self.random, value, nonces, &mut out),
             How::Searchable => {
-                let ladder = Ladder::new(&self.index, &LADDER, value).unwrap();
+                let ladder = Ladder::new(&self.index, &LADDER, Equality::Exact, value).unwrap();
                 seal_searchable(&self.searchable, &ladder, Parity::Odd, value, nonces, &mut out)
             }
         })
@@ -155,9 +155,10 @@ fn flags_that_are_reserved_or_of_another_mode_are_refused_when_parsed() {
     for flags in 0..=u8::MAX {
         let parses =
             |head: &str| envelope::parse(format!("{head}{}", body(flags)).as_bytes()).is_ok();
-        assert_eq!(parses("ls1r"), matches!(flags, 0 | 4), "r {flags:#b}");
+        assert_eq!(parses("ls1r"), matches!(flags, 0 | 1 | 4 | 5), "r {flags:#b}");
         assert_eq!(parses("ls1d"), flags == 4, "d {flags:#b}");
-        assert_eq!(parses("ls1s1aaaaaaaaaaaa"), matches!(flags, 0 | 4 | 16 | 20), "s {flags:#b}");
+        let searchable = matches!(flags & !1, 0 | 4 | 16 | 20);
+        assert_eq!(parses("ls1s1aaaaaaaaaaaa"), searchable, "s {flags:#b}");
         for head in ["ls1f", "ls1R", "ls2r", "LS1r", "ls1s0", "ls1s5", "ls1s1aaaaaaaaaaa8", "ls1"] {
             assert!(!parses(head), "{head}");
         }
@@ -198,7 +199,7 @@ fn equality_shows_in_mode_d_and_on_the_rungs_and_nowhere_else() {
         KEYS.seal(How::Deterministic, &Typed::from_text("42"))
     );
     assert_ne!(KEYS.seal(How::Random, &one), KEYS.seal(How::Random, &one));
-    let ladder = |value| Ladder::new(&KEYS.index, &LADDER, value).unwrap();
+    let ladder = |value| Ladder::new(&KEYS.index, &LADDER, Equality::Exact, value).unwrap();
     assert_eq!(ladder(&one).prefix(1), ladder(&other).prefix(1));
     assert_ne!(ladder(&one).prefix(2), ladder(&other).prefix(2));
     assert_ne!(ladder(&Typed::from_bool(true)), ladder(&Typed::from_bool(false)));
@@ -208,7 +209,8 @@ fn equality_shows_in_mode_d_and_on_the_rungs_and_nowhere_else() {
 fn a_range_of_a_rung_holds_what_agrees_on_it_and_nothing_else() {
     let value = |text| String::from_utf8(KEYS.seal(How::Searchable, &Typed::from_text(text)));
     let (exact, folded) = (value("Svensson").unwrap(), value("svensson").unwrap());
-    let ladder = Ladder::new(&KEYS.index, &LADDER, &Typed::from_text("Svensson")).unwrap();
+    let ladder =
+        Ladder::new(&KEYS.index, &LADDER, Equality::Exact, &Typed::from_text("Svensson")).unwrap();
     let holds = |count, text: &String| {
         let (low, high) = ladder.range(count).unwrap();
         *text >= low && *text < high
@@ -221,7 +223,7 @@ fn a_range_of_a_rung_holds_what_agrees_on_it_and_nothing_else() {
 
 #[test]
 fn texts_longer_than_a_tuple_have_tokens_of_their_own() {
-    let token = |text: &str| KEYS.index.token(Rung::Eq, &text.into());
+    let token = |text: &str| KEYS.index.token("eq.1", &text.into());
     let long = "x".repeat(70_000);
     assert_eq!(token(&long), token(&long));
     assert_ne!(token(&long), token(&long[1..]));

@@ -97,7 +97,8 @@ fn what_goes_wrong(stand: &Stand, canaries: &mut Canaries) -> String {
         (
             "lims",
             Request::new("POST", "/patients").header("Content-Type", "text/csv").body(
-                format!("mrn,last_name\n{},{}\n", plant("csv mrn"), plant("csv name")).as_bytes(),
+                format!("mrn,last_name\n{},{},odd\n", plant("csv mrn"), plant("csv name"))
+                    .as_bytes(),
             ),
         ),
         ("lims", Request::new("BREW", &format!("/patients?mrn=eq.{}", plant("brewed")))),

@@ -58,8 +58,6 @@ fn ls410_wrong_content_types_and_charsets_are_refused() {
             ("lims", Request::new("POST", "/patients").header("Content-Type", kind).body(body))
         };
         let mut all: Vec<_> = [
-            "text/csv",
-            "application/x-www-form-urlencoded",
             "application/octet-stream",
             "text/plain",
             "application/xml",
@@ -84,19 +82,27 @@ fn ls410_wrong_content_types_and_charsets_are_refused() {
 }
 
 #[test]
-fn ls101_wrong_charset_bytes_under_a_json_content_type_are_refused() {
+fn ls101_bytes_of_another_charset_or_format_than_the_content_type_says_are_refused() {
     all_refused("LS101", |c| {
         let text = format!("{{\"mrn\":\"{c}\",\"last_name\":\"Å\"}}");
         let utf16: Vec<_> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let latin: Vec<_> = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
-        [utf16, latin].map(|body| ("lims", Request::post("/patients", "").body(&body))).to_vec()
+        let json = format!("{{\"mrn\":\"{c}\"}}");
+        let mut all = [utf16, latin]
+            .map(|body| ("lims", Request::post("/patients", "").body(&body)))
+            .to_vec();
+        for kind in ["text/csv", "application/x-www-form-urlencoded"] {
+            let request = Request::new("POST", "/patients").header("Content-Type", kind);
+            all.push(("lims", request.body(json.as_bytes())));
+        }
+        all
     });
 }
 
 #[test]
-fn ls411_content_encodings_are_refused() {
+fn ls411_content_encodings_that_are_not_read_are_refused() {
     all_refused("LS411", |c| {
-        ["gzip", "br", "deflate", "zstd", "x-unknown", "identity, gzip"]
+        ["compress", "x-unknown", "gzip, br", "gzip, gzip"]
             .map(|coding| {
                 let request = Request::post("/patients", &format!(r#"{{"mrn":"{c}"}}"#));
                 ("lims", request.header("Content-Encoding", coding))
@@ -123,13 +129,13 @@ fn ls420_a_value_that_is_not_of_its_type_is_refused() {
 fn ls403_a_head_larger_than_the_limit_is_refused() {
     let front = Front::shared();
     let (canary, canaries) = canary();
-    let long = "x".repeat(300 << 10);
-    let request = Request::get(&format!("/patients?mrn=eq.{canary}"));
-    let request = request.key(front.labseal.key("lims")).header("X-Long", &long);
-    let got = raw(front.labseal.address(), &request.bytes(), Duration::from_secs(3));
-    let start = String::from_utf8_lossy(&got[..got.len().min(12)]).into_owned();
-    // The server may also tear the connection down while we still send.
-    assert!(got.is_empty() || start == "HTTP/1.1 431", "{start}");
+    for long in [70 << 10, 300 << 10] {
+        let request = Request::get(&format!("/patients?mrn=eq.{canary}"));
+        let request = request.key(front.labseal.key("lims")).header("X-Long", &"x".repeat(long));
+        let got = raw(front.labseal.address(), &request.bytes(), Duration::from_secs(3));
+        let got = String::from_utf8_lossy(&got).into_owned();
+        assert!(got.starts_with("HTTP/1.1 431 ") && got.contains("LS403"), "{got}");
+    }
     canaries.assert_none("upstream", &front.fake.received());
 }
 

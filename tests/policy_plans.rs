@@ -1,6 +1,8 @@
 //! What a policy decides: every mode by every use, every right by every place, and what is not
 //! declared.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderMap, HeaderValue};
 use labseal::{
     auth::{Caller, Facts},
@@ -9,7 +11,10 @@ use labseal::{
         refusal::Code,
         secret::Plaintext,
     },
-    model::{BodyForm, FieldRef, Filter, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{
+        BodyForm, Direction, FieldRef, Filter, Formats, Node, Nulls, Operation, Page, Placement,
+        Target, Test, Use, UseKind, Verb,
+    },
     policy::{
         Plan, Policy,
         plan::{AnswerPlan, Guard, RequestPlan, Right, Write},
@@ -86,10 +91,21 @@ fn code(api: &str, name: &str, operation: &Operation) -> Result<(), Code> {
     plan(api, name, operation).map(drop).map_err(|(code, _)| code)
 }
 
+const ORDER: UseKind = UseKind::Order { direction: Direction::Ascending, nulls: Nulls::Last };
+
 const PATIENTS: &str = "public.patients";
 
 fn operation(verb: Verb, target: Target) -> Operation {
-    Operation { verb, target, uses: Vec::new(), body: BodyForm::Opaque, answer: Node::default() }
+    Operation {
+        verb,
+        target,
+        uses: Vec::new(),
+        body: BodyForm::Opaque,
+        answer: Node::default(),
+        formats: Formats::JSON,
+        page: Page::Whole,
+        own_keys: BTreeMap::new(),
+    }
 }
 
 fn patients(verb: Verb) -> Operation {
@@ -107,7 +123,12 @@ fn record(fields: &[&str]) -> Node<FieldRef> {
 }
 
 fn used(entity: Option<&str>, column: &str, kind: UseKind) -> Use {
-    Use { entity: entity.map(EntityName::new), column: FieldName::new(column), kind }
+    Use {
+        entity: entity.map(EntityName::new),
+        column: FieldName::new(column),
+        kind,
+        place: Placement::Required,
+    }
 }
 
 fn equal() -> UseKind {
@@ -135,7 +156,7 @@ fn every_use_of_every_mode_is_answered_right_or_refused() {
         ),
         Case("null", || filter(Test::IsNull), [Ok(false); 3]),
         Case("other", || filter(Test::Other), [Err(UnsupportedOperator); 3]),
-        Case("order", || UseKind::Order, [Err(UnsupportedOrder); 3]),
+        Case("order", || ORDER, [Err(UnsupportedOrder); 3]),
         Case("cast", || UseKind::Transform("cast"), [Err(UnsupportedTransform); 3]),
         Case(
             "conflict",
@@ -262,7 +283,7 @@ fn nothing_is_written_to_what_is_not_declared_and_no_function_is_called() {
 fn a_view_is_read_but_not_by_the_name_of_a_protected_column() {
     let mut view = operation(Verb::Read, Target::Undeclared(EntityName::new("public.v")));
     assert_eq!(code("db", "full", &view), Ok(()));
-    for kind in [equal, || UseKind::Order, || UseKind::Conflict, || UseKind::Transform("cast")] {
+    for kind in [equal, || ORDER, || UseKind::Conflict, || UseKind::Transform("cast")] {
         for (column, expected) in [
             ("s", Err(Code::UndeclaredFilter)),
             ("S", Err(Code::UndeclaredFilter)),

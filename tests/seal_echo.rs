@@ -9,9 +9,9 @@ use labseal::{
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
-    model::{Filter, Node, Replacement, Test, Use, UseKind, Verb},
+    model::{Filter, Node, Placement, Replacement, Test, Use, UseKind, Verb},
     policy::Plan,
-    seal::{Tally, Written, echo, readdress, reject_strays},
+    seal::{Rewritten, Written, echo, readdress, reject_strays},
 };
 
 fn use_of(column: &str, test: Test) -> Use {
@@ -19,12 +19,11 @@ fn use_of(column: &str, test: Test) -> Use {
         entity: Some(EntityName::new("public.patients")),
         column: FieldName::new(column),
         kind: UseKind::Filter(Filter { operator: "eq", test }),
+        place: Placement::Required,
     }
 }
 
-type Found = (Vec<Option<Replacement>>, Written, Tally);
-
-fn filter(lab: &Lab, caller: &str, uses: Vec<Use>) -> Result<(Found, Plan), Refusal> {
+fn filter(lab: &Lab, caller: &str, uses: Vec<Use>) -> Result<(Rewritten, Plan), Refusal> {
     let op = operation(Verb::Read, patient(), uses);
     let plan = lab.plan_of(caller, &op)?;
     Ok((readdress(&plan, &op, &lab.snapshot())?, plan))
@@ -58,7 +57,7 @@ fn a_literal_becomes_what_a_body_would_store() {
         use_of("mrn", Test::IsNull),
         use_of("other", Test::Other),
     ];
-    let ((replacements, written, tally), _) = filter(&lab, "clear", uses).unwrap();
+    let (Rewritten { replacements, written, tally, .. }, _) = filter(&lab, "clear", uses).unwrap();
     let [Some(exact), Some(Replacement::Ranges(ranges)), None, None] = &replacements[..] else {
         panic!("{replacements:?}")
     };
@@ -77,7 +76,7 @@ fn an_envelope_as_a_literal_needs_the_right_to_read_envelopes() {
     let (mrn, name) = (envelope(&mrn), envelope(&name));
     let ask = |caller: &str, column: &str, text: &str| {
         filter(&lab, caller, vec![use_of(column, Test::Equal(text.into()))])
-            .map(|((mut replacements, ..), _)| replacements.remove(0).unwrap())
+            .map(|(mut rewritten, _)| rewritten.replacements.remove(0).unwrap())
     };
     let exact = ask("sealed", "mrn", mrn).unwrap();
     assert_eq!(exact, Replacement::Exact(vec![vec![mrn.to_owned()]]));

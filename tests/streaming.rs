@@ -3,227 +3,25 @@
 mod kit;
 
 use std::{
-    io::{self, BufRead, BufReader, ErrorKind, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
+    io::{self, ErrorKind, Read as _, Write as _},
+    net::TcpStream,
     sync::{Arc, Mutex},
-    thread,
-    time::Duration,
 };
 
-use kit::{Act, Front, Labseal, Request, fake, labseal::Setup, policy};
-
-/// What labseal may have resident, whatever passes through it.
-const MEMORY: usize = 64 << 20;
-
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often the memory is looked at, in bytes that passed.
-const OFTEN: usize = 1 << 20;
-
-/// The rows that fit into one write.
-const ROWS: usize = 128;
-
-/// The memory of labseal while bytes pass. Not the kernel's own high-water mark, which is that of
-/// the passphrase, stretched at start in 64 MiB.
-struct Memory {
-    pid: u32,
-    passed: usize,
-    peak: usize,
-}
-
-impl Memory {
-    fn of(labseal: &Labseal) -> Self {
-        Self { pid: labseal.pid(), passed: 0, peak: 0 }
-    }
-
-    fn pass(&mut self, bytes: usize) {
-        if self.passed / OFTEN != (self.passed + bytes) / OFTEN {
-            self.look();
-        }
-        self.passed += bytes;
-    }
-
-    fn look(&mut self) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let kib: usize = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
-        self.peak = self.peak.max(kib << 10);
-    }
-
-    fn assert_bounded(&self, passed: usize) {
-        assert!(self.passed >= passed, "only {} bytes passed", self.passed);
-        assert!(self.peak > 0 && self.peak < MEMORY, "{} MiB resident", self.peak >> 20);
-    }
-}
-
-/// A record with three protected fields among others.
-fn record() -> String {
-    let comment = "collected at the bedside, transported on ice; ".repeat(20);
-    format!(
-        r#"{{"id":7,"mrn":"MRN-0048392","last_name":"Haverkamp","notes":"fasting","ward":"{comment}"}}"#
-    )
-}
-
-/// An upstream that answers reads with a list as long as `bytes`, of the record last written to it.
-fn long_list(bytes: usize) -> Front {
-    let last = Mutex::new(String::new());
-    Front::with(policy::LAB, move |request| {
-        if request.start.starts_with("POST ") {
-            *last.lock().unwrap() = request.text();
-            return fake::json("[]");
-        }
-        let row = last.lock().unwrap().clone();
-        let rows = format!("{row},").repeat(ROWS);
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n\
-                    Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n";
-        vec![
-            Act::Send(head.into()),
-            Act::Repeat(chunk(&rows), bytes.div_ceil(rows.len())),
-            Act::Send([chunk(&format!("{row}]")), b"0\r\n\r\n".to_vec()].concat()),
-        ]
-    })
-}
-
-fn chunk(text: &str) -> Vec<u8> {
-    format!("{:x}\r\n{text}\r\n", text.len()).into_bytes()
-}
-
-/// Reads lines up to an empty one.
-fn head(from: &mut impl BufRead) -> String {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        assert!(from.read_line(&mut head).unwrap() > 0, "ended in its head: {head}");
-    }
-    head
-}
+use kit::{
+    Act, Front, Labseal, Request,
+    long::{PATIENCE, ROWS, chunk, read_list, write_list},
+    policy,
+};
 
 #[test]
 fn a_long_list_is_opened_in_little_memory() {
-    const LIST: usize = 128 << 20;
-    let front = long_list(LIST);
-    let record = record();
-    assert_eq!(front.send("lims", Request::post("/patients", &record)).status, 200);
-    let mut memory = Memory::of(&front.labseal);
-
-    let mut socket = TcpStream::connect(front.labseal.address()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = Request::get("/patients").key(front.labseal.key("lims"));
-    socket.write_all(&request.bytes()).unwrap();
-    let mut socket = BufReader::with_capacity(64 << 10, socket);
-    let head = head(&mut socket).to_ascii_lowercase();
-    assert!(head.starts_with("http/1.1 200 ") && head.contains("chunked"), "{head}");
-
-    // What comes is compared with endless rows at the place where it should stand.
-    let rows = format!("{record},").repeat(2 * ROWS);
-    let period = record.len() + 1;
-    let mut last = b'[';
-    let mut piece = Vec::new();
-    loop {
-        let mut line = String::new();
-        socket.read_line(&mut line).unwrap();
-        let size = usize::from_str_radix(line.trim_end(), 16).unwrap();
-        for start in (0..size).step_by(64 << 10) {
-            piece.resize((size - start).min(64 << 10), 0);
-            socket.read_exact(&mut piece).unwrap();
-            let (before, begins) = (memory.passed, memory.passed == 0);
-            memory.pass(piece.len());
-            last = *piece.last().unwrap();
-            let (got, before) = match begins {
-                true => (piece.strip_prefix(b"[").unwrap(), 0),
-                false => (&piece[..], before - 1),
-            };
-            // The very last byte closes the list, where a further row would have a comma.
-            let got = got.strip_suffix(b"]").unwrap_or(got);
-            let from = before % period;
-            assert!(got == &rows.as_bytes()[from..from + got.len()], "altered after {before}");
-        }
-        let mut end = [0; 2];
-        socket.read_exact(&mut end).unwrap();
-        assert_eq!(&end, b"\r\n");
-        if size == 0 {
-            break;
-        }
-    }
-    assert_eq!((last, memory.passed % period), (b']', 1));
-    // Three envelopes of each row are longer than what they stand for.
-    memory.assert_bounded(LIST / 5 * 3);
-}
-
-/// What an upstream got of one request whose body it did not keep.
-struct Got {
-    length: usize,
-    rows: usize,
-    envelopes: usize,
-    clear: usize,
-    rest: io::Result<usize>,
-}
-
-/// Takes one request row by row, and looks whether more comes than it announced.
-fn take_rows(listener: &TcpListener) -> Got {
-    let (socket, _) = listener.accept().unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut from = BufReader::with_capacity(64 << 10, &socket);
-    let head = head(&mut from).to_ascii_lowercase();
-    assert!(!head.contains("transfer-encoding"), "{head}");
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).unwrap();
-    let length = length.trim().parse().unwrap();
-    let mut got = Got { length, rows: 0, envelopes: 0, clear: 0, rest: Ok(0) };
-    let mut body = from.by_ref().take(length as u64);
-    let mut row = Vec::new();
-    let mut total = 0;
-    while body.read_until(b'}', &mut row).unwrap() > 0 {
-        got.rows += usize::from(row.ends_with(b"}"));
-        got.envelopes += memchr::memmem::find_iter(&row, b"\"ls1").count();
-        got.clear += memchr::memmem::find_iter(&row, b"Haverkamp").count();
-        total += row.len();
-        row.clear();
-    }
-    assert_eq!(total, length, "cut");
-    (&socket).write_all(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    got.rest = from.read(&mut [0; 1]);
-    got
+    read_list(128 << 20).assert_bounded();
 }
 
 #[test]
 fn a_bulk_write_is_sealed_in_little_memory_and_goes_up_with_its_exact_length() {
-    const BULK: usize = 64 << 20;
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let labseal = Setup::new(policy::LAB, listener.local_addr().unwrap()).start();
-    let upstream = thread::spawn(move || take_rows(&listener));
-    let mut memory = Memory::of(&labseal);
-
-    let record = record();
-    let rows = format!("{record},").repeat(ROWS);
-    let times = BULK.div_ceil(rows.len());
-    let length = 1 + times * rows.len() + record.len() + 1;
-    let request = Request::post("/patients", "").key(labseal.key("lims")).claiming(length);
-    let mut socket = TcpStream::connect(labseal.address()).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.write_all(&[&request.bytes()[..], b"["].concat()).unwrap();
-    for _ in 0..times {
-        socket.write_all(rows.as_bytes()).unwrap();
-        memory.pass(rows.len());
-    }
-    socket.write_all(format!("{record}]").as_bytes()).unwrap();
-    // And while it goes up.
-    let mut answer = String::new();
-    socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
-    let mut socket = BufReader::new(socket);
-    let end = kit::now() + PATIENCE;
-    while let Err(error) = socket.read_line(&mut answer) {
-        assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
-        assert!(kit::now() < end, "no answer");
-        memory.look();
-    }
-    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
-    memory.assert_bounded(BULK);
-
-    let got = upstream.join().unwrap();
-    let sent = times * ROWS + 1;
-    assert_eq!((got.rows, got.envelopes, got.clear), (sent, 3 * sent, 0));
-    assert!(got.length > length, "{} is not sealed", got.length);
-    assert!(!matches!(got.rest, Ok(1)), "more than Content-Length said");
+    write_list(64 << 20).assert_bounded();
 }
 
 /// All that comes up to the end, and how it ends.

@@ -143,13 +143,25 @@ fn targets_pass_byte_for_byte() {
 }
 
 #[test]
-fn a_raw_character_that_no_target_may_have_is_answered_with_400() {
+fn a_raw_character_that_no_target_may_have_passes_if_it_ends_nothing_and_is_answered_with_400_if_not()
+ {
     let (front, _) = open_front();
-    for raw in ['"', '<', '>', '\x7f'] {
-        let answer = ask(&front.labseal, &Request::get(&format!("/x?select=a{raw}b")));
-        assert_eq!(answer.status, 400, "{raw:?}");
+    for raw in ['"', '<', '>'] {
+        let target = format!("/x?select=a{raw}b");
+        assert_eq!(ask(&front.labseal, &Request::get(&target)).status, 200, "{raw:?}");
+        let got = front.fake.requests().pop().unwrap();
+        assert_eq!(got.start, format!("GET {target} HTTP/1.1"));
     }
-    assert!(front.fake.requests().is_empty());
+    let before = front.fake.requests().len();
+    for raw in [' ', '#', '\x01', '\x7f'] {
+        let answer = ask(&front.labseal, &Request::get(&format!("/x?select=a{raw}b")));
+        assert_eq!(
+            (answer.status, answer.header("labseal-error")),
+            (400, Some("LS100")),
+            "{raw:?}"
+        );
+    }
+    assert_eq!(front.fake.requests().len(), before);
 }
 
 #[test]

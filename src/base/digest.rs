@@ -1,7 +1,7 @@
 //! SHA-256 (FIPS 180-4) for what is public: chains of a log, the digest of a policy, stored hashes of
-//! API keys. Keys are derived in `crypto`, never here.
+//! API keys, and what HTTP messages say of themselves. Keys are derived in `crypto`, never here.
 
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +39,74 @@ impl std::fmt::Display for Digest {
 impl std::fmt::Debug for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)
+    }
+}
+
+/// An algorithm of the HTTP registry of digests that is not broken (RFC 9530 §5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// SHA-256.
+    Sha256,
+    /// SHA-512.
+    Sha512,
+}
+
+impl Algorithm {
+    /// The algorithm of this name, in any case.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Sha256, Self::Sha512];
+        all.into_iter().find(|known| known.name().eq_ignore_ascii_case(name.trim()))
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha-256",
+            Self::Sha512 => "sha-512",
+        }
+    }
+}
+
+/// A digest in the making.
+#[derive(Clone)]
+pub enum Running {
+    /// SHA-256.
+    Sha256(Sha256),
+    /// SHA-512.
+    Sha512(Sha512),
+}
+
+impl Running {
+    /// Of nothing yet.
+    pub fn new(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Sha256 => Self::Sha256(Sha256::new()),
+            Algorithm::Sha512 => Self::Sha512(Sha512::new()),
+        }
+    }
+
+    /// By which algorithm.
+    pub fn algorithm(&self) -> Algorithm {
+        match self {
+            Self::Sha256(_) => Algorithm::Sha256,
+            Self::Sha512(_) => Algorithm::Sha512,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Sha256(hash) => hash.update(bytes),
+            Self::Sha512(hash) => hash.update(bytes),
+        }
+    }
+
+    /// The digest of what came so far.
+    pub fn value(&self) -> Vec<u8> {
+        match self {
+            Self::Sha256(hash) => hash.clone().finalize().to_vec(),
+            Self::Sha512(hash) => hash.clone().finalize().to_vec(),
+        }
     }
 }
 

@@ -63,15 +63,15 @@ codes! {
     /// The operator cannot be answered on how the field is stored.
     UnsupportedOperator = "LS104", 400, "the operator cannot be answered on a sealed field", "use an equality test, or declare a class mode that supports it";
     /// Ordering by a sealed field would be wrong.
-    UnsupportedOrder = "LS105", 400, "sealed fields cannot be ordered by", "order by another field, or sort in the client";
+    UnsupportedOrder = "LS105", 400, "sealed fields cannot be ordered by", "order by another field, sort in the client, or declare order: {proxy_sort: …} for the class";
     /// A cast, aggregate or JSON path on a sealed field would be wrong.
     UnsupportedTransform = "LS106", 400, "casts, aggregates and JSON paths cannot be answered on a sealed field", "select the field as it is";
     /// The answer was asked for in a format whose fields cannot be found.
     UnsupportedAnswer = "LS107", 400, "the requested answer format cannot be opened", "accept application/json";
     /// The mode of the field cannot decide conflicts.
-    UnsupportedConflict = "LS108", 400, "conflicts cannot be decided on this sealed field", "use a field of a deterministic class";
+    UnsupportedConflict = "LS108", 400, "conflicts cannot be decided on this sealed field", "use a field of a deterministic class, or say by on_conflict or key: that it decides none";
     /// A header would change the meaning of the request behind our back.
-    UnsupportedHeader = "LS109", 400, "a header changes the meaning of the request in a way that cannot be followed", "leave out the method override, trailer or upgrade";
+    UnsupportedHeader = "LS109", 400, "a header changes the meaning of the request in a way that cannot be followed", "leave out the header that is named";
     /// The framing of the message is ambiguous.
     AmbiguousFraming = "LS110", 400, "the message framing is ambiguous", "send either Content-Length or Transfer-Encoding, once";
     /// No API is configured under the path.
@@ -80,6 +80,18 @@ codes! {
     UnexpectedBody = "LS112", 400, "a body came with a request that has none, so nobody would seal it", "send the request without a body";
     /// A name that some servers would take for that of a protected field.
     NearName = "LS113", 400, "a name differs from a protected one only in case or white space", "spell the field as the policy declares it";
+    /// A test or order is carried out on the opened answer, and the answer is not the whole list.
+    NotWhole = "LS114", 400, "this is filtered or ordered after opening, which is right for whole lists alone", "ask for a JSON array without limit, offset, Range, count and aggregates";
+    /// A test or order is carried out on the opened answer, and the field is not in it.
+    NotSelected = "LS115", 400, "this is filtered or ordered after opening, and the field is not in the answer", "select the field, under a key of its own";
+    /// A value of a bound field came without the key of its record.
+    RecordKeyMissing = "LS116", 400, "the field is bound to its record, and the request does not say the record's key", "send the key with every record; to change a record, test the key for equality with one value";
+    /// A request would change the key to which values are bound.
+    RecordKeyChanged = "LS117", 400, "values are bound to this key, so it cannot be changed", "leave the key out of the body or repeat the one that the request tests; write a new record to change it";
+    /// An answer would hold bound values without the key of their record.
+    UnsupportedProjection = "LS118", 400, "the field is bound to its record, whose key cannot be in this answer", "embed the relation without spreading it, or leave the field out";
+    /// A signature covers what would be changed.
+    SignedRequest = "LS119", 400, "the request is signed, and sealing what it carries would break the signature", "authenticate to the API by something that does not cover target and body, such as a token or TLS";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.
@@ -91,11 +103,13 @@ codes! {
     /// A write to an entity that the policy does not declare.
     UndeclaredEntity = "LS204", 403, "the policy does not declare this entity, so nothing may be written to it", "declare the entity, or list it under undeclared: with a reason";
     /// A call of a function that the policy does not declare.
-    UndeclaredFunction = "LS205", 403, "the policy does not declare this function, so it may not be called", "list the function under undeclared: with a reason";
+    UndeclaredFunction = "LS205", 403, "the policy does not declare this function, so it may not be called", "declare the function, or list it under undeclared: with a reason";
     /// The dialect does not know this kind of request.
     Unclassified = "LS206", 403, "the dialect does not know this kind of request, so its protected values cannot be found", "use the part of the API that the dialect covers";
     /// A read of an undeclared entity tests a column name that is protected elsewhere.
     UndeclaredFilter = "LS207", 403, "a column of an undeclared entity has the name of a protected one, and cannot be tested", "declare the entity with its fields";
+    /// A field that the policy does not list, where it says that it lists all.
+    UnknownField = "LS208", 403, "the policy does not list one of the fields, and says unknown_fields: deny", "send listed fields only, or list the field with a class, or with mode: plain and a reason";
     /// A masked value, a null or nothing came back from a caller who cannot see the value.
     MaskedWriteback = "LS300", 409, "the value would overwrite one that the caller cannot see", "leave the field out of the body, or ask for a read: sealed grant";
     /// An envelope of ours came back from a caller, or to a place, where it may not.
@@ -112,10 +126,12 @@ codes! {
     TargetTooLong = "LS404", 414, "the request target is too long", "test fewer values in one request";
     /// More body than is held before it is forwarded.
     BodyTooLarge = "LS405", 413, "the body is larger than the limit", "send it in parts, or raise limits.body_bytes in the configuration";
+    /// More records than are filtered or ordered after opening.
+    TooManyRecords = "LS406", 413, "there are more records than can be filtered or ordered after opening", "narrow the request, or raise proxy_sort: in the policy or db-max-rows of the API";
     /// A protected write in a content type that cannot be read.
     UnsupportedContentType = "LS410", 415, "protected values cannot be found in this content type", "send application/json in UTF-8";
     /// A protected write in a content encoding that cannot be read.
-    UnsupportedContentEncoding = "LS411", 415, "protected values cannot be found in this content encoding", "send the body without Content-Encoding";
+    UnsupportedContentEncoding = "LS411", 415, "protected values cannot be found in this content encoding", "send gzip, deflate, br or zstd, one of them, or no Content-Encoding";
     /// The value is not of the class's type.
     WrongType = "LS420", 422, "the value is not of the type of its class", "send a value that the column would accept";
     /// Something in us broke.
@@ -125,11 +141,13 @@ codes! {
     /// The upstream cannot be reached.
     UpstreamUnreachable = "LS502", 502, "the database API cannot be reached", "check upstream: in the configuration, and the API itself";
     /// The upstream's answer cannot be read.
-    UpstreamUnreadable = "LS503", 502, "the answer of the database API cannot be read", "check that the API answers what the dialect expects, without Content-Encoding";
+    UpstreamUnreadable = "LS503", 502, "the answer of the database API cannot be read", "check that the API answers what the dialect expects, in a coding that was asked for";
     /// The upstream did not answer in time.
     UpstreamTimeout = "LS504", 504, "the database API did not answer in time", "try again, or check the API";
     /// The caller did not send the body in time.
     RequestTimeout = "LS505", 408, "the request did not arrive in time", "send the request without pauses";
+    /// A value does not pass the test that its token passed.
+    Collision = "LS506", 502, "two values share a search token, so this part of a list would be wrong", "ask for the whole list, without limit, offset, Range and count";
     /// No key for the class is at hand.
     KeysUnavailable = "LS530", 503, "keys are not available", "check the key store; see readiness";
     /// The audit log cannot be written, so nothing was done.
@@ -142,7 +160,8 @@ impl Code {
     /// Whose mistake it is.
     pub fn blame(self) -> Blame {
         match self {
-            Self::Integrity
+            Self::Collision
+            | Self::Integrity
             | Self::UpstreamUnreachable
             | Self::UpstreamUnreadable
             | Self::UpstreamTimeout => Blame::Upstream,
@@ -163,6 +182,8 @@ pub struct Refusal {
     pub field: Option<String>,
     /// The operator or construct, from a closed list of the dialect.
     pub operator: Option<&'static str>,
+    /// What about it, where the code alone does not say; from a closed list.
+    pub reason: Option<&'static str>,
     /// The line of the policy file that decided, or that would have to change.
     pub policy_line: Option<usize>,
     /// What went wrong underneath; for the log, never for the answer.
@@ -172,7 +193,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that names nothing but its reason.
     pub fn new(code: Code) -> Self {
-        Self { code, field: None, operator: None, policy_line: None, source: None }
+        Self { code, field: None, operator: None, reason: None, policy_line: None, source: None }
     }
 
     /// Names the declared field.
@@ -184,6 +205,12 @@ impl Refusal {
     /// Names the operator or construct.
     pub fn by(mut self, operator: &'static str) -> Self {
         self.operator = Some(operator);
+        self
+    }
+
+    /// Says what about it.
+    pub fn reason(mut self, reason: &'static str) -> Self {
+        self.reason = Some(reason);
         self
     }
 
@@ -209,6 +236,9 @@ impl Refusal {
             text.push_str(&format!("{operator}: "));
         }
         text.push_str(self.code.title());
+        if let Some(reason) = self.reason {
+            text.push_str(&format!(": {reason}"));
+        }
         text
     }
 

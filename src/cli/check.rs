@@ -9,6 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
+use super::live::{self, Live};
 use crate::{
     app,
     config::Config,
@@ -17,8 +18,8 @@ use crate::{
 
 /// Check configuration and policy, and say what would leak
 ///
-/// Exits with 0 if labseal can run with these files, warnings included, with 1 if it cannot, and
-/// with 2 on wrong usage.
+/// Exits with 0 if labseal can run with these files, and with --live with what is behind it, warnings
+/// included; with 1 if it cannot, and with 2 on wrong usage.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration file
@@ -30,6 +31,8 @@ pub struct Args {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    live: live::Look,
 }
 
 /// What is to be said of both files.
@@ -37,6 +40,8 @@ pub struct Args {
 pub struct Findings {
     /// Every problem and warning.
     pub diagnostics: Vec<Diagnostic>,
+    /// The configuration, if it can be read by itself.
+    pub config: Option<Config>,
     /// The policy, if it can be read by itself.
     pub policy: Option<Policy>,
 }
@@ -52,7 +57,7 @@ impl Findings {
 pub fn examine(config: &Path) -> Findings {
     let config = match Config::load(config) {
         Ok(config) => config,
-        Err(diagnostics) => return Findings { diagnostics, policy: None },
+        Err(diagnostics) => return Findings { diagnostics, config: None, policy: None },
     };
     let mut diagnostics = config.warnings().to_vec();
     diagnostics.extend(config.absent());
@@ -68,12 +73,22 @@ pub fn examine(config: &Path) -> Findings {
             None
         }
     };
-    Findings { diagnostics, policy }
+    Findings { diagnostics, config: Some(config), policy }
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(misuse) = args.live.misused() {
+        anstream::eprintln!("error: {misuse}");
+        return Ok(ExitCode::from(2));
+    }
     let findings = examine(&args.config);
+    if let (Some(policy), true) = (&findings.policy, args.live.wants_sql()) {
+        anstream::print!("{}", live::sql(policy));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let live = look(&args.live, &findings)?;
+    let is_usable = findings.is_usable() && live.as_ref().is_none_or(Live::is_usable);
     let leaks = match &findings.policy {
         Some(policy) if args.leakage => policy.leakage(),
         Some(_) | None => Vec::new(),
@@ -81,9 +96,12 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if args.json {
         let diagnostics: Vec<_> = findings.diagnostics.iter().map(diagnostic_json).collect();
         let leakage: Vec<_> = leaks.iter().map(leak_json).collect();
-        let mut object = json!({"usable": findings.is_usable(), "diagnostics": diagnostics});
+        let mut object = json!({"usable": is_usable, "diagnostics": diagnostics});
         if args.leakage {
             object["leakage"] = Value::Array(leakage);
+        }
+        if let (Some(live), Some(policy)) = (&live, &findings.policy) {
+            object["live"] = live::as_json(live, &live::sql(policy));
         }
         anstream::println!("{object}");
     } else {
@@ -96,8 +114,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             (true, _) => anstream::println!("both files can be used, with {warnings} warnings"),
             (false, _) => anstream::println!("labseal cannot run with these files"),
         }
+        live.iter().for_each(live::print);
     }
-    Ok(if findings.is_usable() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if is_usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Looks at what is behind labseal, if that is wanted and the files say what there is.
+fn look(args: &live::Look, findings: &Findings) -> anyhow::Result<Option<Live>> {
+    match (&findings.config, &findings.policy) {
+        (Some(config), Some(policy)) if args.is_wanted() => args.ask(config, policy).map(Some),
+        (Some(_) | None, Some(_) | None) => Ok(None),
+    }
 }
 
 /// Files that a command cannot use, with everything that is wrong with them.

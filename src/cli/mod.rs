@@ -8,6 +8,7 @@ pub mod demo;
 pub mod init;
 pub mod inspect;
 pub mod keys;
+pub mod live;
 pub mod man;
 pub mod run;
 

@@ -9,7 +9,7 @@
 
 use std::fmt;
 
-use crate::base::class::Rung;
+use crate::base::class::{Equality, Rung};
 
 use super::{IndexClassKey, Typed, normal};
 
@@ -61,7 +61,12 @@ pub struct Ladder(String);
 
 impl Ladder {
     /// The ladder of a value. `rungs` go from coarse to fine, as the class declares them.
-    pub fn new(key: &IndexClassKey, rungs: &[Rung], value: &Typed) -> Result<Self, LadderError> {
+    pub fn new(
+        key: &IndexClassKey,
+        rungs: &[Rung],
+        equality: Equality,
+        value: &Typed,
+    ) -> Result<Self, LadderError> {
         if rungs.is_empty() || rungs.len() > MAX_RUNGS {
             return Err(LadderError);
         }
@@ -69,8 +74,8 @@ impl Ladder {
         text.push_str("ls1s");
         // Invariant: at most four.
         text.push(char::from(b'0' + rungs.len() as u8));
-        for rung in rungs {
-            text.push_str(key.token(*rung, &normal::form(*rung, value)).as_str());
+        for (rung, form) in rungs.iter().zip(normal::forms(rungs, equality, value)) {
+            text.push_str(key.token(&normal::name(*rung, equality), &form).as_str());
         }
         Ok(Self(text))
     }

@@ -2,7 +2,7 @@
 //!
 //! What others use is re-exported here. Read in this order: [`envelope`] (the text LS1, no key
 //! needed), [`class_key`] (seal and open), [`ladder`] (search tokens), [`ring`] (root and ring keys,
-//! wrapping), [`passphrase`] (the slot of a root key file). Underneath: `derive` (every label, once),
+//! wrapping), [`passphrase`] (the slot of a root key file), [`size`] (lengths). Underneath: `derive` (every label, once),
 //! `binding` (the additional data), `pad`, `normal`, `nonce`, and `aead`, which alone names the cipher.
 //! The format for strangers is `docs/envelope.md`.
 //!
@@ -21,15 +21,18 @@ pub mod normal;
 mod pad;
 pub mod passphrase;
 pub mod ring;
+pub mod size;
 mod typed;
 mod wrap;
 
+pub use binding::{KeyTooLong, MAX_KEY, Record};
 pub use class_key::{
     DataClassKey, IndexClassKey, OpenFailed, SealError, open_deterministic, open_random,
-    open_searchable, seal_deterministic, seal_random, seal_searchable,
+    open_searchable, seal_deterministic, seal_random, seal_random_in, seal_searchable,
+    seal_searchable_in,
 };
 pub use derive::DeriveError;
-pub use envelope::{Flags, Malformed, Parity, Parsed};
+pub use envelope::{Bond, Flags, Malformed, Parity, Parsed};
 pub use ladder::{Ladder, LadderError, Token, successor};
 pub use nonce::{NoRandomness, NonceSource, Nonces};
 pub use pad::Padding;

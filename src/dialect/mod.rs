@@ -8,14 +8,14 @@
 //! A new family is one file or folder here and one line in [`DIALECTS`].
 
 mod json;
-mod postgrest;
+pub mod postgrest;
 mod text;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 
 use crate::{
     base::{ident::RequestId, refusal::Refusal, secret::Plaintext},
-    model::{Operation, Replacement, Surface},
+    model::{Described, Operation, Replacement, Surface},
 };
 
 /// The head of a request, as far as a dialect looks at it.
@@ -56,6 +56,17 @@ pub struct ErrorBody {
     pub body: Vec<u8>,
 }
 
+/// How many records an answer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// As many as the API said.
+    AsSaid,
+    /// So many.
+    Counted(u64),
+    /// More are to come.
+    Unknown,
+}
+
 /// One family of APIs.
 pub trait Dialect: Send + Sync {
     /// Says what a request is, with every use of a column in its head.
@@ -70,6 +81,21 @@ pub trait Dialect: Send + Sync {
         head: Head<'_>,
         replacements: &[Option<Replacement>],
     ) -> Result<Readdressed, Refusal>;
+
+    /// An answer in which the API describes itself, with what is true of protected fields: their
+    /// columns are of another type than the values. `None` if there is nothing to say in it.
+    fn describe(&self, head: Head<'_>, document: &[u8], fields: &[Described]) -> Option<Vec<u8>>;
+
+    /// Makes a request for a whole list one whose answer says whether it is whole.
+    fn ask_whole(&self, headers: &mut HeaderMap);
+
+    /// Whether an answer to such a request says that it is.
+    fn is_whole(&self, status: StatusCode, headers: &HeaderMap) -> bool;
+
+    /// Lets the headers of an answer say what they would if the API had filtered and ordered it
+    /// itself: for the target that the caller asked for instead of the one that was sent, of so many
+    /// records.
+    fn restate(&self, asked: &str, sent: &str, records: Records, headers: &mut HeaderMap);
 
     /// Words a refusal as the API words its errors.
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody;

@@ -14,6 +14,7 @@ pub mod harden;
 pub mod log;
 pub mod mark;
 pub mod memory;
+pub mod named;
 mod params;
 pub mod postgres;
 pub mod private;

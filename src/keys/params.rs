@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ring::Ring;
 use crate::{
     base::{
-        class::{ClassParams, Mode, Rung, ValueType},
+        class::{ClassParams, Equality, Mode, Rung, ValueType},
         ident::ClassId,
     },
     crypto::normal,
@@ -48,9 +48,13 @@ impl Registered {
         Self {
             id: params.id.as_str().to_owned(),
             mode: params.mode.as_str().to_owned(),
-            ty: params.ty.to_string(),
-            rungs: params.rungs.iter().map(|rung| rung.as_str().to_owned()).collect(),
-            normal: params.rungs.iter().map(|rung| normal::name(*rung).to_owned()).collect(),
+            ty: params.ty.registered().to_string(),
+            rungs: params.rungs.iter().map(Rung::to_string).collect(),
+            normal: params
+                .rungs
+                .iter()
+                .map(|rung| normal::name(*rung, params.equality).into_owned())
+                .collect(),
             padding: PADDING.to_owned(),
         }
     }
@@ -69,16 +73,17 @@ impl Registered {
             .find(|mode| mode.as_str() == self.mode)
             .ok_or_else(|| unknown("mode", &self.mode))?;
         let ty = value_type(&self.ty).ok_or_else(|| unknown("type", &self.ty))?;
-        let rungs = self.rungs.iter().map(|word| {
-            let rung = [Rung::Eq, Rung::Ieq].into_iter().find(|rung| rung.as_str() == word);
-            rung.ok_or_else(|| unknown("rung", word))
+        let rungs = self.rungs.iter();
+        let rungs = rungs.map(|word| Rung::parse(word).ok_or_else(|| unknown("rung", word)));
+        let rungs = rungs.collect::<Result<Vec<_>, _>>()?;
+        // Nothing but the names of normal forms tells the equalities apart.
+        let equality = Equality::WORDS.iter().map(|(_, equality)| *equality).find(|equality| {
+            let names = rungs.iter().map(|rung| normal::name(*rung, *equality));
+            names.eq(self.normal.iter().map(String::as_str))
         });
-        let params =
-            ClassParams { id: self.id(), mode, ty, rungs: rungs.collect::<Result<_, _>>()? };
+        let equality = equality.ok_or_else(|| unknown("normal form", &self.normal.join(", ")))?;
+        let params = ClassParams { id: self.id(), mode, ty, rungs, equality };
         let today = Self::new(&params);
-        if today.normal != self.normal {
-            return Err(unknown("normal form", &self.normal.join(", ")));
-        }
         if today.padding != self.padding {
             return Err(unknown("padding", &self.padding));
         }
@@ -116,7 +121,11 @@ fn value_type(word: &str) -> Option<ValueType> {
         "date" => Some(ValueType::Date),
         "integer" => Some(ValueType::Integer),
         "json" => Some(ValueType::Json),
+        "numeric" => Some(ValueType::Decimal),
         "text" => Some(ValueType::Text),
+        "timestamp" => Some(ValueType::Timestamp),
+        "timestamptz" => Some(ValueType::TimestampTz),
+        "uuid" => Some(ValueType::Uuid),
         _ => {
             let inner = word.strip_prefix("numeric(")?.strip_suffix(')')?;
             let (precision, scale) = inner.split_once(',')?;
@@ -134,12 +143,22 @@ mod tests {
 
     #[test]
     fn a_class_is_read_back_as_it_was_registered() {
-        for (mode, ty, rungs) in [
-            (Mode::Random, ValueType::Numeric { precision: 12, scale: 4 }, vec![]),
-            (Mode::Searchable, ValueType::Text, vec![Rung::Ieq, Rung::Eq]),
-            (Mode::Deterministic, ValueType::Date, vec![]),
+        let numeric = ValueType::Numeric { precision: 12, scale: 4 };
+        for (mode, ty, rungs, equality) in [
+            (Mode::Random, numeric, vec![], Equality::Exact),
+            (Mode::Searchable, ValueType::Text, vec![Rung::Ieq, Rung::Eq], Equality::Exact),
+            (Mode::Searchable, ValueType::Text, vec![Rung::Prefix(3), Rung::Eq], Equality::Ci),
+            (Mode::Searchable, ValueType::Text, vec![Rung::Eq], Equality::CiAi),
+            (Mode::Searchable, ValueType::Text, vec![Rung::Eq], Equality::PadSpace),
+            (
+                Mode::Searchable,
+                ValueType::Date,
+                vec![Rung::Year, Rung::Month, Rung::Eq],
+                Equality::Exact,
+            ),
+            (Mode::Deterministic, ValueType::Date, vec![], Equality::Exact),
         ] {
-            let params = ClassParams { id: ClassId::new("c-x"), mode, ty, rungs };
+            let params = ClassParams { id: ClassId::new("c-x"), mode, ty, rungs, equality };
             assert_eq!(Registered::new(&params).params().unwrap(), params);
         }
     }
@@ -151,6 +170,7 @@ mod tests {
             mode: Mode::Searchable,
             ty: ValueType::Text,
             rungs: vec![Rung::Eq],
+            equality: Equality::Exact,
         };
         let mut registered = Registered::new(&params);
         registered.normal = vec!["eq.9".to_owned()];

@@ -58,7 +58,8 @@ impl fmt::Display for PostgresAddress {
 /// A key log in a database.
 pub struct PostgresStore {
     address: PostgresAddress,
-    runtime: Runtime,
+    /// Taken out when the store is dropped.
+    runtime: Option<Runtime>,
     /// Made anew after it broke.
     client: Option<Client>,
 }
@@ -106,7 +107,7 @@ impl PostgresStore {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime =
             runtime.map_err(|source| StoreError::Runtime { place: address.to_string(), source })?;
-        Ok(Self { address: address.clone(), runtime, client: None })
+        Ok(Self { address: address.clone(), runtime: Some(runtime), client: None })
     }
 
     fn failed(&self, source: tokio_postgres::Error) -> StoreError {
@@ -119,6 +120,8 @@ impl PostgresStore {
         work: impl AsyncFnOnce(&mut Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T, tokio_postgres::Error> {
         let Self { address, runtime, client } = self;
+        // Invariant: it is there until the store is dropped.
+        let Some(runtime) = runtime else { unreachable!("asked after it was dropped") };
         runtime.block_on(async {
             let open = match client.take() {
                 Some(client) if !client.is_closed() => client,
@@ -132,6 +135,16 @@ impl PostgresStore {
             }
             done
         })
+    }
+}
+
+impl Drop for PostgresStore {
+    /// Whoever drops the last handle may be a task, which must not wait for a runtime to end.
+    fn drop(&mut self) {
+        self.client = None;
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 

@@ -4,13 +4,20 @@
 //! knows nothing of the wire. Both speak of places with [`FieldRef`] and of the form of bodies with
 //! [`shape::Node`]. Nothing here parses, decides or seals.
 
+pub mod format;
 pub mod operation;
 pub mod shape;
 pub mod surface;
 
-pub use operation::{BodyForm, Filter, Operation, Replacement, Target, Test, Use, UseKind, Verb};
-pub use shape::Node;
-pub use surface::{EntityDecl, RouteDecl, Surface};
+pub use format::{Cells, Format, Formats};
+pub use operation::{
+    BodyForm, Bound, Case, Direction, Filter, Nulls, Operation, Page, Placement, Replacement,
+    Target, Test, Use, UseKind, Verb,
+};
+pub use shape::{BoundRecord, KeyPlace, Node, Origin, Others};
+pub use surface::{
+    BindDecl, Described, EntityDecl, FunctionDecl, Rest, RouteDecl, Surface, Unknown,
+};
 
 use std::fmt;
 

@@ -1,7 +1,9 @@
 //! One request, classified: what it does, to what, and every use of a column that could give a
 //! value away or get a wrong answer.
 
-use super::{FieldRef, Node};
+use std::collections::BTreeMap;
+
+use super::{FieldRef, Formats, Node};
 use crate::base::{
     ident::{EntityName, FieldName, FunctionName},
     secret::Plaintext,
@@ -56,6 +58,8 @@ pub enum Target {
     Entity(EntityName),
     /// A function, declared or not: the policy decides.
     Function(FunctionName),
+    /// A route of which the policy says that what is sent there passes untouched.
+    Open(EntityName),
     /// The API itself.
     Service,
     /// An entity that the policy does not declare.
@@ -71,17 +75,72 @@ pub struct Filter {
     pub test: Test,
 }
 
+/// Whether a pattern tells upper from lower case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Case {
+    /// It does.
+    Exact,
+    /// It does not.
+    Folded,
+}
+
+/// On which side of a literal a value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bound {
+    /// Greater.
+    Above,
+    /// Greater or equal.
+    AtLeast,
+    /// Less or equal.
+    AtMost,
+    /// Less.
+    Below,
+}
+
 /// What a filter tests.
 #[derive(Clone, Debug)]
 pub enum Test {
+    /// The field is on one side of the literal.
+    Bound {
+        /// On which side.
+        bound: Bound,
+        /// Of what.
+        literal: Plaintext,
+    },
     /// The field equals the literal. A negation around it does not matter here.
     Equal(Plaintext),
     /// The field equals one of the literals.
     In(Vec<Plaintext>),
     /// The field is null.
     IsNull,
-    /// Anything else: range, pattern, full text.
+    /// Anything else: regular expressions, full text, containment.
     Other,
+    /// The text as a whole is like the pattern.
+    Pattern {
+        /// In the syntax of `LIKE`: `%` any text, `_` any character, `\` before one of them (or
+        /// itself) that stands for itself.
+        pattern: Plaintext,
+        /// Whether case counts.
+        case: Case,
+    },
+}
+
+/// Which way an order goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// The least first.
+    Ascending,
+    /// The greatest first.
+    Descending,
+}
+
+/// Where an order puts nulls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Nulls {
+    /// Before all values.
+    First,
+    /// After all values.
+    Last,
 }
 
 /// How a column is used in the head.
@@ -93,10 +152,30 @@ pub enum UseKind {
     Conflict,
     /// Tests it.
     Filter(Filter),
-    /// Orders by it.
-    Order,
+    /// Decides which of two records is the same, if it is part of the key: the request does not say
+    /// what the key is.
+    Key,
+    /// Orders by it. Terms are in the order of their weight.
+    Order {
+        /// Which way.
+        direction: Direction,
+        /// Where nulls go, the API's default spelled out.
+        nulls: Nulls,
+    },
     /// Casts, aggregates or reaches into it; the word says which.
     Transform(&'static str),
+    /// Spells every point in time in a zone that the request names, whatever its column.
+    Zone,
+}
+
+/// Whether a use decides for every record of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Placement {
+    /// A test that every record of the answer must pass: on the target's own entity, beside all other
+    /// tests and not negated. A term of the one order of the records themselves.
+    Required,
+    /// Anything else: inside a tree, negated, of an embed.
+    Within,
 }
 
 /// One use of one column in the head, in the order of the target's bytes.
@@ -109,6 +188,17 @@ pub struct Use {
     pub column: FieldName,
     /// How it is used.
     pub kind: UseKind,
+    /// Whether it decides for every record of the answer.
+    pub place: Placement,
+}
+
+/// How much an answer holds of what the tests let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Page {
+    /// Part of it, or something made of it; the word from a closed list says by what.
+    Part(&'static str),
+    /// As far as the request says, all of it: an array with each record as one element.
+    Whole,
 }
 
 /// What a request body holds.
@@ -116,7 +206,8 @@ pub struct Use {
 pub enum BodyForm {
     /// Nothing, or nothing that is a record: whatever arrives is searched for strays only.
     Opaque,
-    /// Records of this form. The body must be JSON of this shape, or the request is refused.
+    /// Records of this form. The body must be of this shape, in one of the formats of the operation,
+    /// or the request is refused.
     Records(Node<FieldRef>),
 }
 
@@ -133,6 +224,13 @@ pub struct Operation {
     pub body: BodyForm,
     /// What an answer that succeeds holds. Empty: everything in it is elsewhere.
     pub answer: Node<FieldRef>,
+    /// What the request body may be written in.
+    pub formats: Formats,
+    /// How much of what the tests let through it holds.
+    pub page: Page,
+    /// The keys under which fields of the target's own records come back, where that is known: as
+    /// they are, each at most once.
+    pub own_keys: BTreeMap<FieldName, String>,
 }
 
 impl Operation {
@@ -144,6 +242,9 @@ impl Operation {
             uses: Vec::new(),
             body: BodyForm::Opaque,
             answer: Node::default(),
+            formats: Formats::JSON,
+            page: Page::Part("unexamined"),
+            own_keys: BTreeMap::new(),
         }
     }
 }
@@ -155,6 +256,8 @@ pub enum Replacement {
     Exact(Vec<Vec<String>>),
     /// Each literal, in order, becomes any of these half-open ranges of text: low, high.
     Ranges(Vec<Vec<(String, String)>>),
+    /// The use falls away: it is carried out on the answer. A term of an order.
+    Removed,
 }
 
 impl Replacement {
@@ -163,7 +266,7 @@ impl Replacement {
     pub fn blank(filter: &Filter) -> Option<Self> {
         let blanks = |count| Some(Self::Exact(vec![vec!["x".to_owned()]; count]));
         match &filter.test {
-            Test::Equal(_) => blanks(1),
+            Test::Bound { .. } | Test::Equal(_) | Test::Pattern { .. } => blanks(1),
             Test::In(literals) => blanks(literals.len()),
             Test::IsNull | Test::Other => None,
         }

@@ -1,28 +1,25 @@
 //! The section `apis:`: which values of which API are of which class.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
 use crate::{
-    base::{
-        class::Mode,
-        ident::{ApiName, EntityName, FieldName, FunctionName},
-    },
-    model::{EntityDecl, FieldRef, Surface},
+    base::ident::{ApiName, EntityName, FieldName, FunctionName},
+    model::{Described, FieldRef, FunctionDecl, Surface, Unknown},
 };
 
 use super::{
     classes::Classes,
-    diagnostic::{Place, Problems},
-    document::{
-        Fields, Node, list,
-        reader::{not_built, pairs},
-        text, truth, word,
-    },
+    diagnostic::Problems,
+    document::{Fields, Node, list, reader::pairs, text, truth},
+    entities::{self, bare_name},
+    functions::{self, Argument},
     grants::Grants,
-    plan::Class,
+    names::{excepted, qualify, schema_list},
+    plan::{BindRule, Class},
+    records::Binds,
     routes,
 };
 
@@ -38,7 +35,22 @@ pub struct ApiPolicy {
     /// Bare names of the protected fields, in lower case: a view may repeat the column.
     pub(super) protected_names: HashSet<String>,
     pub(super) exceptions: Exceptions,
+    /// How records are told apart to which values are bound.
+    pub(super) binds: Arc<HashMap<EntityName, BindRule>>,
+    /// The primary keys, where the policy says them.
+    pub(super) keys: HashMap<EntityName, Vec<FieldName>>,
     pub(super) grants: Arc<Grants>,
+    pub(super) upgrades: Upgrades,
+}
+
+/// What becomes of a request to turn its connection into something else (WebSocket).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upgrades {
+    /// It is refused, or the wish left out where nothing is declared.
+    #[default]
+    Refused,
+    /// It is let through: what follows is not read, sealed or opened.
+    Tunnel,
 }
 
 /// A protected field.
@@ -46,7 +58,11 @@ pub struct ApiPolicy {
 pub(super) struct Field {
     pub(super) class: Arc<Class>,
     pub(super) unique: bool,
+    /// What a function does with it, if it is an argument of one.
+    pub(super) argument: Option<Argument>,
     pub(super) line: usize,
+    /// Whether its values are bound to their record.
+    pub(super) is_bound: bool,
 }
 
 /// What passes although it is not declared.
@@ -60,6 +76,8 @@ pub(super) struct Exceptions {
 #[derive(Default)]
 pub(super) struct Declared {
     pub(super) fields: Vec<(FieldRef, Field)>,
+    pub(super) binds: Binds,
+    pub(super) keys: HashMap<EntityName, Vec<FieldName>>,
 }
 
 impl ApiPolicy {
@@ -86,12 +104,32 @@ impl ApiPolicy {
     /// Whether the policy names this function, so that its name may be recorded: any other name is
     /// whatever the caller made it.
     pub fn names_function(&self, function: &FunctionName) -> bool {
-        self.exceptions.functions.contains(function)
+        self.exceptions.functions.contains(function) || self.function(function).is_some()
+    }
+
+    /// What is to be said of the protected fields where the API describes itself.
+    pub fn described(&self) -> Vec<Described> {
+        let described = |(field, is): (&FieldRef, &Field)| {
+            let (mode, ty) = (is.class.params.mode, is.class.params.ty);
+            Described { field: field.clone(), mode, ty }
+        };
+        self.fields.iter().map(described).collect()
+    }
+
+    /// A declared function.
+    pub(super) fn function(&self, name: &FunctionName) -> Option<&FunctionDecl> {
+        self.surface.functions.iter().find(|function| function.name == *name)
+    }
+
+    /// Whether connections may be upgraded.
+    pub fn upgrades(&self) -> Upgrades {
+        self.upgrades
     }
 
     /// Whether nothing is declared, so that everything passes.
     pub fn is_open(&self) -> bool {
-        self.surface.entities.is_empty() && self.surface.routes.is_empty()
+        let Surface { schemas: _, entities, functions, routes } = &self.surface;
+        entities.is_empty() && functions.is_empty() && routes.is_empty()
     }
 }
 
@@ -114,16 +152,8 @@ pub(super) fn read(
     apis
 }
 
-const LATER: &[&str] = &[
-    "elements",
-    "functions",
-    "masked_writeback",
-    "migration",
-    "on_unsupported",
-    "open",
-    "schema_snapshot",
-    "version",
-];
+const LATER: &[&str] =
+    &["elements", "masked_writeback", "migration", "on_unsupported", "schema_snapshot", "version"];
 
 fn api(
     node: &Node,
@@ -139,13 +169,14 @@ fn api(
     let schemas = fields.optional("schemas");
     let undeclared = fields.optional("undeclared");
     let unknown_fields = fields.optional("unknown_fields");
+    let upgrades = fields.optional("upgrades");
     let entities = fields.optional("entities");
+    let functions = fields.optional("functions");
     let routes = fields.optional("routes");
     fields.finish(problems);
 
-    if let Some(node) = unknown_fields {
-        word(node, "unknown_fields:", &[("pass", ())], &["deny", "warn"], problems);
-    }
+    let unknown = unknown_fields.and_then(|node| entities::unknown(node, problems));
+    let unknown = unknown.unwrap_or(Unknown::Pass);
     if let (Some(_), Some(routes)) = (entities, routes) {
         let message = "an API has either entities or routes";
         problems.error(routes.at, message, "declare the routes as an API of their own");
@@ -153,31 +184,54 @@ fn api(
     if let (Some(_), Some(schemas)) = (routes, schemas) {
         problems.error(schemas.at, "an API with routes has no schemas", "leave schemas out");
     }
+    if let (Some(_), Some(functions)) = (routes, functions) {
+        let message = "an API with routes has no functions";
+        problems.error(functions.at, message, "declare the route of the function");
+    }
     let mut declared = Declared::default();
     let mut surface = Surface::default();
     let mut exceptions = Exceptions::default();
     if let Some(node) = routes {
-        surface.routes = routes::read(node, classes, &mut declared, problems);
+        surface.routes = routes::read(node, classes, unknown, &mut declared, problems);
         if let Some(node) = undeclared {
             // Which routes are meant would have to be spelled as routes are.
-            let remedy = "declare the route without path:, query: and fields:";
+            let remedy = "declare the route with open: true and why:";
             problems.error(node.at, "an API with routes has no undeclared:", remedy);
         }
     } else {
         let excepted = undeclared.map(|node| excepted(node, problems)).unwrap_or_default();
-        let pairs = entities.and_then(|node| pairs(node, "entities", problems)).unwrap_or_default();
-        let named: Vec<_> = pairs.iter().map(|(key, _)| (key.text.as_str(), key.at)).collect();
-        surface.schemas = schema_list(schemas, &named, problems);
-        let place =
-            |name, at, problems: &mut Problems| qualify(name, at, &surface.schemas, problems);
-        for (key, node) in pairs {
+        let entities =
+            entities.and_then(|node| pairs(node, "entities", problems)).unwrap_or_default();
+        let functions =
+            functions.and_then(|node| pairs(node, "functions", problems)).unwrap_or_default();
+        let named = entities.iter().chain(functions).map(|(key, _)| (key.text.as_str(), key.at));
+        surface.schemas = schema_list(schemas, &named.collect::<Vec<_>>(), problems);
+        let mut place =
+            |name: &str, at, problems: &mut Problems| qualify(name, at, &surface.schemas, problems);
+        for (key, node) in entities {
             let Some(name) = place(&key.text, key.at, problems) else { continue };
             let name = EntityName::new(name);
-            let fields = entity(&name, node, classes, &mut declared, problems);
             if surface.entities.iter().any(|other| other.name == name) {
                 problems.error(key.at, format!("`{name}` is declared twice"), "keep one");
             }
-            surface.entities.push(EntityDecl { name, fields });
+            let entity = entities::entity(&name, node, classes, unknown, &mut declared, problems);
+            surface.entities.push(entity);
+        }
+        for (key, node) in functions {
+            let Some(name) = place(&key.text, key.at, problems) else { continue };
+            let name = FunctionName::new(name);
+            if surface.functions.iter().any(|other| other.name == name) {
+                problems.error(key.at, format!("`{name}` is declared twice"), "keep one");
+            }
+            let read = functions::read(name, node, classes, &mut declared, &mut place, problems);
+            let Some((function, returns_at)) = read else { continue };
+            if let (Some(entity), Some(at)) = (&function.returns, returns_at)
+                && !surface.entities.iter().any(|declared| declared.name == *entity)
+            {
+                let message = format!("`{entity}` is not declared");
+                problems.error(at, message, "declare it under entities:, or leave returns out");
+            }
+            surface.functions.push(function);
         }
         for (name, at) in excepted.entities {
             let Some(qualified) = place(name, at, problems) else { continue };
@@ -189,11 +243,19 @@ fn api(
             exceptions.entities.insert(qualified);
         }
         for (name, at) in excepted.functions {
-            exceptions.functions.extend(place(name, at, problems).map(FunctionName::new));
+            let Some(qualified) = place(name, at, problems).map(FunctionName::new) else {
+                continue;
+            };
+            if surface.functions.iter().any(|function| function.name == qualified) {
+                let message = format!("`{name}` is declared, so it cannot be undeclared");
+                problems.error(at, message, "leave it out of one of the two");
+            }
+            exceptions.functions.insert(qualified);
         }
     }
-    let protected_names =
-        declared.fields.iter().map(|(field, _)| bare_name(&field.field)).collect();
+    // What a function calls its arguments is no name that a view would repeat.
+    let columns = declared.fields.iter().filter(|(_, field)| field.argument.is_none());
+    let protected_names = columns.map(|(field, _)| bare_name(&field.field)).collect();
     let dialect_node = dialect?;
     Some(ApiPolicy {
         name: ApiName::new(name?),
@@ -203,169 +265,23 @@ fn api(
         fields: declared.fields.into_iter().collect(),
         protected_names,
         exceptions,
+        binds: Arc::new(declared.binds),
+        keys: declared.keys,
         grants: grants.clone(),
+        upgrades: upgrades.map(|node| upgraded(node, problems)).unwrap_or_default(),
     })
 }
 
-/// The names under `undeclared:`, as they stand.
-#[derive(Default)]
-struct Excepted<'a> {
-    entities: Vec<(&'a str, Place)>,
-    functions: Vec<(&'a str, Place)>,
-}
-
-fn excepted<'a>(node: &'a Node, problems: &mut Problems) -> Excepted<'a> {
-    let Some(mut fields) = Fields::of(node, "undeclared", problems) else {
-        return Excepted::default();
-    };
-    let (entities, functions) = (fields.optional("entities"), fields.optional("functions"));
-    if let Some(why) = fields.required("why", "say why nothing protected passes there", problems) {
+/// `{tunnel: true, why: …}`.
+fn upgraded(node: &Node, problems: &mut Problems) -> Upgrades {
+    let Some(mut fields) = Fields::of(node, "upgrades", problems) else { return Upgrades::Refused };
+    let tunnel = fields.required("tunnel", "write tunnel: true, or leave upgrades out", problems);
+    if let Some(why) = fields.required("why", "say why nothing protected is sent there", problems) {
         text(why, "why", problems);
     }
     fields.finish(problems);
-    let mut names = |node: Option<&'a Node>, what| {
-        let items = node.and_then(|node| list(node, what, problems)).unwrap_or_default();
-        let named = |item: &'a Node| text(item, "a name", problems).map(|name| (name, item.at));
-        items.iter().filter_map(named).collect()
-    };
-    Excepted { entities: names(entities, "entities"), functions: names(functions, "functions") }
-}
-
-/// `schemas:` as written, or the one schema that all entities share.
-fn schema_list(
-    node: Option<&Node>,
-    entities: &[(&str, Place)],
-    problems: &mut Problems,
-) -> Vec<String> {
-    if let Some(node) = node {
-        let items = list(node, "schemas", problems).unwrap_or_default();
-        if items.is_empty() {
-            problems.error(node.at, "schemas names none", "name those that the API exposes");
-        }
-        let named = |item| text(item, "a schema", problems).map(str::to_owned);
-        return items.iter().filter_map(named).collect();
+    match tunnel.and_then(|node| truth(node, "tunnel", problems)) {
+        Some(true) => Upgrades::Tunnel,
+        Some(false) | None => Upgrades::Refused,
     }
-    let shared: BTreeSet<_> = entities
-        .iter()
-        .map(|(name, _)| name.split_once('.').map_or("public", |(schema, _)| schema))
-        .collect();
-    if let (true, Some((_, at))) = (shared.len() > 1, entities.first()) {
-        let message = "the entities are in several schemas";
-        problems.error(*at, message, "add schemas: as the API has them, the default first");
-    }
-    shared.first().map(|schema| vec![(*schema).to_owned()]).unwrap_or_default()
-}
-
-/// `table` or `schema.table` as `schema.table`.
-fn qualify(name: &str, at: Place, schemas: &[String], problems: &mut Problems) -> Option<String> {
-    let (schema, table) = match name.split_once('.') {
-        Some((schema, table)) => (schema, table),
-        None => (schemas.first().map_or("public", String::as_str), name),
-    };
-    if schema.is_empty() || table.is_empty() || table.contains(['.', '/', ' ']) {
-        problems.error(at, format!("`{name}` is not a name"), "write schema.table");
-        return None;
-    }
-    if !schemas.is_empty() && !schemas.iter().any(|known| known == schema) {
-        let message = format!("`{schema}` is not one of the schemas of the API");
-        problems.error(at, message, "add it under schemas:");
-        return None;
-    }
-    Some(format!("{schema}.{table}"))
-}
-
-/// Reads one entity and gives its protected fields.
-fn entity(
-    name: &EntityName,
-    node: &Node,
-    classes: &Classes,
-    declared: &mut Declared,
-    problems: &mut Problems,
-) -> Vec<FieldName> {
-    let mut protected = Vec::new();
-    let Some(mut fields) = Fields::of(node, "an entity", problems) else { return protected };
-    fields.later(&["bind", "key", "masked_writeback", "migration", "open", "unknown_fields"]);
-    let columns = fields.required("fields", "list the fields, or leave the entity out", problems);
-    fields.finish(problems);
-    for (key, node) in columns.and_then(|node| pairs(node, "fields", problems)).unwrap_or_default()
-    {
-        if key.text.contains("->") {
-            not_built(key.at, &key.text, problems);
-            continue;
-        }
-        if key.text.trim().is_empty() {
-            problems.error(key.at, "a field needs a name", "write the name of the column");
-            continue;
-        }
-        let Some(field) = field(node, key.at, classes, problems) else { continue };
-        let column = FieldName::new(key.text.as_str());
-        protected.push(column.clone());
-        declared.fields.push((FieldRef { entity: name.clone(), field: column }, field));
-    }
-    protected
-}
-
-/// Reads `{class: …}`. `None` for a plain field as well as after a problem.
-pub(super) fn field(
-    node: &Node,
-    at: Place,
-    classes: &Classes,
-    problems: &mut Problems,
-) -> Option<Field> {
-    let mut fields = Fields::of(node, "a field", problems)?;
-    fields.later(&["bind", "equality", "masked_writeback", "migration", "subject"]);
-    let class = fields.optional("class");
-    let mode = fields.optional("mode");
-    let unique = fields.optional("unique");
-    let why = fields.optional("why");
-    fields.finish(problems);
-    let is_unique = unique.and_then(|node| truth(node, "unique", problems)).unwrap_or_default();
-    match (class, mode) {
-        (Some(class), None) => {
-            if let Some(why) = why {
-                problems.error(why.at, "why is for plain fields", "leave it out");
-            }
-            let class = classes.named(class, problems)?;
-            if let (true, Some(node)) = (is_unique, unique)
-                && class.params.mode != Mode::Deterministic
-            {
-                let mode = class.params.mode.as_str();
-                let message =
-                    format!("a {mode} class cannot be unique: equal values are stored differently");
-                problems.error(node.at, message, "use a deterministic class");
-            }
-            Some(Field { class, unique: is_unique, line: at.line })
-        }
-        (None, Some(mode)) => {
-            let words = [("plain", ())];
-            word(mode, "the mode of a field", &words, &["format_preserving"], problems);
-            match why {
-                Some(why) => drop(text(why, "why", problems)),
-                None => problems.error(
-                    at,
-                    "a plain field lacks `why`",
-                    "say why it needs no protection",
-                ),
-            }
-            None
-        }
-        (Some(_), Some(mode)) => {
-            problems.error(mode.at, "the class of a field says its mode", "leave mode out");
-            None
-        }
-        (None, None) => {
-            let remedy = "write {class: …}, or {mode: plain, why: …}";
-            problems.error(at, "a field lacks `class`", remedy);
-            None
-        }
-    }
-}
-
-/// What a column that repeats this field elsewhere would be called, in lower case.
-pub(super) fn bare_name(field: &FieldName) -> String {
-    let name = field.as_str();
-    let name = name.strip_prefix("path:").or_else(|| name.strip_prefix("query:")).unwrap_or(name);
-    let name = name.trim_end_matches("[*]");
-    let name = name.rsplit(['.', '>', ':']).next().unwrap_or(name);
-    name.trim_matches(['\'', '"', '[', ']']).to_lowercase()
 }

@@ -3,19 +3,21 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::base::{
-    class::{ClassParams, Mode, Rung, ValueType},
+    class::{ClassParams, Mode, ValueType},
     ident::{ClassId, ClassName},
 };
 
 use super::{
     diagnostic::{Place, Problems},
     document::{
-        Fields, Node, list,
-        reader::{not_built, number, pairs, suggest},
+        Fields, Node,
+        reader::{number, pairs, suggest},
         text, truth, word,
     },
+    ladder,
     mask::{HIDDEN, Mask},
     plan::{Class, OnIntegrity},
+    sort, types,
 };
 
 /// Every class of a policy.
@@ -91,10 +93,15 @@ fn class(name: &str, at: Place, node: &Node, problems: &mut Problems) -> Option<
         .required("mode", modes, problems)
         .and_then(|node| word(node, "mode", MODES, &["format_preserving"], problems));
     let ty = match fields.optional("type") {
-        Some(node) => value_type(node, problems),
+        Some(node) => types::read(node, problems),
         None => Some(ValueType::Text),
     };
+    let max_chars = fields.optional("max_chars");
     let ladder = fields.optional("match");
+    let equality = fields.optional("equality");
+    let range = fields.optional("range");
+    let order = fields.optional("order");
+    let collation = fields.optional("collation");
     let mask = match fields.optional("mask") {
         Some(node) => mask(node, ty, problems),
         None => Some(Mask::Fixed(HIDDEN.to_owned())),
@@ -103,30 +110,25 @@ fn class(name: &str, at: Place, node: &Node, problems: &mut Problems) -> Option<
         Some(node) => word(node, "on_integrity", ON_INTEGRITY, &[], problems),
         None => Some(OnIntegrity::Fail),
     };
-    if let Some(node) = fields.optional("equality") {
-        word(node, "equality", &[("exact", ())], &["ci"], problems);
-    }
     fields.finish(problems);
     let (mode, ty) = (mode?, ty?);
-    let rungs = rungs(mode, ty, ladder, problems);
-    suits(mode, ty, at, problems);
+    let ty = types::limited(ty, max_chars, problems);
+    types::suits(mode, ty, at, problems);
+    let equality = ladder::equality(mode, ty, equality, problems);
+    let rungs = ladder::rungs(mode, ty, ladder, problems);
+    ladder::agrees(&rungs, equality, at, problems);
+    let span = ladder::span(ty, &rungs, range, problems);
+    let sort = sort::read(ty, order, collation, problems);
     let (id, mask, on_integrity) = (id?, mask?, on_integrity?);
-    let params = ClassParams { id, mode, ty, rungs };
-    let class = Class { name: ClassName::new(name), params, mask, on_integrity, line: at.line };
+    let params = ClassParams { id, mode, ty, rungs, equality };
+    let name = ClassName::new(name);
+    let line = at.line;
+    let class = Class { name, params, span, sort, mask, on_integrity, line };
     (problems.errors() == before).then_some(class)
 }
 
-const LATER: &[&str] = &[
-    "fidelity",
-    "format",
-    "hipaa",
-    "masked_writeback",
-    "max_chars",
-    "migration",
-    "pad",
-    "range",
-    "subject",
-];
+const LATER: &[&str] =
+    &["fidelity", "format", "hipaa", "masked_writeback", "migration", "pad", "subject"];
 
 const MODES: &[(&str, Mode)] = &[
     ("random", Mode::Random),
@@ -146,91 +148,6 @@ fn class_id(node: &Node, problems: &mut Problems) -> Option<ClassId> {
         return None;
     }
     Some(ClassId::new(id))
-}
-
-fn value_type(node: &Node, problems: &mut Problems) -> Option<ValueType> {
-    let name = text(node, "type", problems)?;
-    let found = match name {
-        "boolean" => Some(ValueType::Boolean),
-        "date" => Some(ValueType::Date),
-        "integer" => Some(ValueType::Integer),
-        "json" => Some(ValueType::Json),
-        "text" => Some(ValueType::Text),
-        "timestamptz" | "timestamp" | "bytes" | "uuid" => {
-            not_built(node.at, &format!("type: {name}"), problems);
-            return None;
-        }
-        _ => name.strip_prefix("numeric(").and_then(numeric),
-    };
-    if found.is_none() {
-        let remedy = "one of: text, integer, boolean, date, json, \"numeric(12,4)\" with at most 1000 \
-                      digits";
-        problems.error(node.at, format!("type cannot be `{name}`"), remedy);
-    }
-    found
-}
-
-/// `12,4)`, what follows `numeric(`.
-fn numeric(rest: &str) -> Option<ValueType> {
-    let (precision, scale) = rest.strip_suffix(')')?.split_once(',')?;
-    let digits = |text: &str| text.trim().parse::<u16>().ok();
-    let (precision, scale) = (digits(precision)?, digits(scale)?);
-    let sound = (1..=1000).contains(&precision) && scale <= precision;
-    sound.then_some(ValueType::Numeric { precision, scale })
-}
-
-/// The token ladder, coarse to fine.
-fn rungs(mode: Mode, ty: ValueType, ladder: Option<&Node>, problems: &mut Problems) -> Vec<Rung> {
-    let Some(node) = ladder else {
-        return if mode == Mode::Searchable { vec![Rung::Eq] } else { Vec::new() };
-    };
-    if mode != Mode::Searchable {
-        let message = format!("match is for searchable classes, and this one is {}", mode.as_str());
-        problems.error(node.at, message, "leave match out, or use mode: searchable");
-        return Vec::new();
-    }
-    let words = [("ieq", Rung::Ieq), ("eq", Rung::Eq)];
-    let mut rungs = Vec::new();
-    for item in list(node, "match", problems).unwrap_or_default() {
-        let found = match &item.value {
-            super::document::Value::Scalar(scalar) if scalar.text.starts_with("prefix(") => {
-                not_built(item.at, &format!("match: {}", scalar.text), problems);
-                None
-            }
-            _ => word(item, "match", &words, &["month", "year"], problems),
-        };
-        rungs.extend(found);
-    }
-    if rungs.contains(&Rung::Ieq) && ty != ValueType::Text {
-        let message = format!("ieq folds case, which a value of type {ty} has not");
-        problems.error(node.at, message, "use match: [eq]");
-    }
-    if rungs != [Rung::Eq] && rungs != [Rung::Ieq, Rung::Eq] {
-        let message = "match must go from coarse to fine and end in eq";
-        problems.error(node.at, message, "use match: [eq] or match: [ieq, eq]");
-    }
-    rungs
-}
-
-/// Whether a value of this type can be stored in this mode.
-fn suits(mode: Mode, ty: ValueType, at: Place, problems: &mut Problems) {
-    if mode == Mode::Random {
-        return;
-    }
-    let mode = mode.as_str();
-    match ty {
-        ValueType::Json => problems.error(
-            at,
-            format!("a {mode} class cannot be of type json: one JSON value has many spellings"),
-            "use mode: random, or declare the members that are tested as fields of their own",
-        ),
-        ValueType::Boolean => problems.warning(
-            at,
-            format!("a {mode} class of type boolean has two stored forms: whoever knows one record knows all"),
-            "use mode: random unless equality must be tested",
-        ),
-        ValueType::Date | ValueType::Integer | ValueType::Numeric { .. } | ValueType::Text => {}
-    }
 }
 
 fn mask(node: &Node, ty: Option<ValueType>, problems: &mut Problems) -> Option<Mask> {
@@ -265,8 +182,8 @@ fn mask(node: &Node, ty: Option<ValueType>, problems: &mut Problems) -> Option<M
     };
     let ty = ty?;
     let shows_part = match mask {
-        Mask::DateYear => !matches!(ty, ValueType::Date | ValueType::Text),
-        Mask::EmailDomain => ty != ValueType::Text,
+        Mask::DateYear => !ty.is_calendar() && !ty.is_text(),
+        Mask::EmailDomain => !ty.is_text(),
         // A letter of `true` is all of it, and a member of a JSON value may be a third of it.
         Mask::KeepFirst(_) | Mask::KeepLast(_) => {
             matches!(ty, ValueType::Boolean | ValueType::Json)

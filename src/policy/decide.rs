@@ -4,22 +4,31 @@
 //! each use of a column in the head be answered, and asked by this caller; may the answer be read.
 //! Whether a value may be written is known only when the body is seen, so it goes into the plan.
 
+use std::collections::BTreeMap;
+
 use crate::{
     auth::Caller,
     base::{
-        class::Mode,
+        class::{Mode, ValueType},
         ident::EntityName,
+        near,
         refusal::{Code, Refusal},
+        secret::Plaintext,
     },
-    model::{BodyForm, FieldRef, Node, Operation, Target, Test, Use, UseKind, Verb},
+    model::{
+        BodyForm, EntityDecl, FieldRef, Filter, FunctionDecl, KeyPlace, Node, Operation, Target,
+        Test, Unknown, Use, UseKind, Verb,
+    },
 };
 
 use super::{
-    apis::{ApiPolicy, Field, bare_name},
+    apis::{ApiPolicy, Field},
+    entities::bare_name,
+    functions::Argument,
     grants::Granted,
     plan::{
         AnswerPlan, ClassRights, FilterRule, Guard, Made, OpenRule, Plan, RequestPlan, Right,
-        SealRule, Write,
+        SealRule, Sort, Write,
     },
 };
 
@@ -32,6 +41,8 @@ enum Standing {
     Excepted,
     /// It is a function listed there, so that its arguments have nothing to do with columns.
     ExceptedFunction,
+    /// It is a route that the policy opens.
+    Open,
     /// It is neither.
     Unknown,
 }
@@ -46,13 +57,34 @@ impl ApiPolicy {
                 filters: vec![None; operation.uses.len()],
                 answer: AnswerPlan::Pass,
                 rights: granted.rights.clone(),
+                binds: self.binds.clone(),
+                head_key: None,
+                unknown: BTreeMap::new(),
+                formats: operation.formats,
                 made: Made,
             });
         }
         let standing = self.address(operation)?;
+        if standing == Standing::Open {
+            // Envelopes are refused there as everywhere: what is opened is what passes, not who
+            // gets something of ours opened by having it stored elsewhere.
+            return Ok(Plan {
+                request: RequestPlan::Scan(Node::default()),
+                filters: vec![None; operation.uses.len()],
+                answer: AnswerPlan::Pass,
+                rights: granted.rights.clone(),
+                binds: self.binds.clone(),
+                head_key: None,
+                unknown: BTreeMap::new(),
+                formats: operation.formats,
+                made: Made,
+            });
+        }
         let mut filters = Vec::with_capacity(operation.uses.len());
+        let mut unknown = BTreeMap::new();
         for one in &operation.uses {
-            filters.push(self.judge_use(one, standing, granted)?);
+            self.judge_unlisted(one, &mut unknown)?;
+            filters.push(self.judge_use(one, operation.verb, standing, granted)?);
         }
         let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
         let request = match (&operation.body, operation.verb) {
@@ -69,8 +101,45 @@ impl ApiPolicy {
             filters,
             answer: AnswerPlan::Scan(answer),
             rights: granted.rights.clone(),
+            binds: self.binds.clone(),
+            head_key: head_key(operation),
+            unknown,
+            formats: operation.formats,
             made: Made,
         })
+    }
+
+    /// Refuses or counts what the head says of a field that the policy does not list: a test of it
+    /// carries a value up as a body does.
+    fn judge_unlisted(
+        &self,
+        one: &Use,
+        unknown: &mut BTreeMap<EntityName, u64>,
+    ) -> Result<(), Refusal> {
+        let word = match &one.kind {
+            UseKind::Column => "columns",
+            UseKind::Conflict => "on_conflict",
+            UseKind::Filter(Filter { test: Test::IsNull, .. })
+            | UseKind::Key
+            | UseKind::Order { .. }
+            | UseKind::Transform(_)
+            | UseKind::Zone => return Ok(()),
+            UseKind::Filter(filter) => filter.operator,
+        };
+        let listed = |entity: &&EntityDecl| {
+            entity.fields.contains(&one.column) || entity.rest.plain.contains(&one.column)
+        };
+        let entity =
+            self.surface.entities.iter().find(|entity| Some(&entity.name) == one.entity.as_ref());
+        let Some(entity) = entity.filter(|entity| !listed(entity)) else { return Ok(()) };
+        match entity.rest.unknown {
+            Unknown::Deny => Err(Refusal::new(Code::UnknownField).on(&entity.name).by(word)),
+            Unknown::Pass => Ok(()),
+            Unknown::Warn => {
+                *unknown.entry(entity.name.clone()).or_default() += 1;
+                Ok(())
+            }
+        }
     }
 
     /// Refuses what could carry values past the policy: writes to what is not declared, and calls.
@@ -84,10 +153,13 @@ impl ApiPolicy {
                     Standing::Unknown
                 }
             }
+            Target::Function(name) if self.function(name).is_some() => Standing::Declared,
             Target::Function(name) if self.exceptions.functions.contains(name) => {
                 Standing::ExceptedFunction
             }
             Target::Function(_) => return Err(Code::UndeclaredFunction.into()),
+            Target::Open(name) if self.opens(name) => Standing::Open,
+            Target::Open(_) => Standing::Unknown,
             Target::Service => Standing::Unknown,
         };
         if standing == Standing::Unknown && operation.verb.writes() {
@@ -99,14 +171,28 @@ impl ApiPolicy {
     fn declares(&self, name: &EntityName) -> bool {
         self.surface.entities.iter().any(|entity| entity.name == *name)
             || self.surface.routes.iter().any(|route| route.pattern == *name)
+            || self.surface.functions.iter().any(|f| FunctionDecl::arguments_of(&f.name) == *name)
+    }
+
+    fn opens(&self, name: &EntityName) -> bool {
+        self.surface.routes.iter().any(|route| route.is_open && route.pattern == *name)
     }
 
     fn judge_use(
         &self,
         one: &Use,
+        verb: Verb,
         standing: Standing,
         granted: &Granted,
     ) -> Result<Option<FilterRule>, Refusal> {
+        if matches!(one.kind, UseKind::Zone) {
+            // Also where no field is declared: what is found there is opened by its class.
+            let is_timed = |field: &Field| field.class.params.ty == ValueType::TimestampTz;
+            return match self.fields.values().any(is_timed) {
+                true => Err(Refusal::new(Code::UnsupportedHeader).by("Prefer: timezone")),
+                false => Ok(None),
+            };
+        }
         let Some(entity) = one.entity.as_ref().filter(|entity| self.declares(entity)) else {
             return self
                 .judge_undeclared(one, standing == Standing::ExceptedFunction)
@@ -115,7 +201,7 @@ impl ApiPolicy {
         let field_ref = FieldRef { entity: entity.clone(), field: one.column.clone() };
         let Some(field) = self.fields.get(&field_ref) else {
             let near = |other: &FieldRef| {
-                other.entity == *entity && is_near(other.field.as_str(), one.column.as_str())
+                other.entity == *entity && near::is_near(other.field.as_str(), one.column.as_str())
             };
             return match self.fields.keys().any(near) {
                 true => Err(Code::NearName.into()),
@@ -123,49 +209,85 @@ impl ApiPolicy {
             };
         };
         let class = &field.class;
-        let unsupported =
-            |code, word| Err(Refusal::new(code).on(&field_ref).by(word).at_line(class.line));
-        let may_filter = |word| {
-            if rights(field, granted).is_some_and(|rights| rights.may_filter) {
-                return Ok(());
-            }
-            let line = granted.line(&class.params.id);
-            Err(Refusal::new(Code::FilterNotGranted).on(&field_ref).by(word).at_line(line))
+        let line = granted.line(&class.params.id);
+        let refused = |code, word| Refusal::new(code).on(&field_ref).by(word);
+        let unsupported = |code, word| Err(refused(code, word).at_line(class.line));
+        let rule = || {
+            let (class, field, line) = (class.clone(), field_ref.clone(), field.line);
+            Some(FilterRule { class, field, line })
+        };
+        let held = rights(field, granted);
+        let may_filter = |word| match held.is_some_and(|rights| rights.may_filter) {
+            true => Ok(()),
+            false => Err(refused(Code::FilterNotGranted, word).at_line(line)),
         };
         match &one.kind {
-            UseKind::Column => {
-                match rights(field, granted).is_some_and(|rights| rights.may_write) {
-                    true => Ok(None),
-                    false => {
-                        let line = granted.line(&class.params.id);
-                        Err(Refusal::new(Code::WriteNotGranted)
-                            .on(&field_ref)
-                            .by("columns")
-                            .at_line(line))
-                    }
-                }
-            }
+            UseKind::Column => match may_store(field, granted) {
+                true => Ok(None),
+                false => Err(refused(Code::WriteNotGranted, "columns").at_line(line)),
+            },
             UseKind::Conflict => match class.params.mode {
                 Mode::Deterministic => may_filter("on_conflict").map(|()| None),
                 Mode::Random | Mode::Searchable => {
                     unsupported(Code::UnsupportedConflict, "on_conflict")
                 }
             },
-            UseKind::Filter(filter) => match (&filter.test, class.params.mode) {
-                // Null is never sealed, so whoever can ask the API at all sees where it stands.
-                (Test::IsNull, _) => Ok(None),
-                (Test::Equal(_) | Test::In(_), Mode::Deterministic | Mode::Searchable) => {
-                    may_filter(filter.operator)?;
-                    let line = field.line;
-                    Ok(Some(FilterRule { class: class.clone(), field: field_ref, line }))
-                }
-                (Test::Equal(_) | Test::In(_), Mode::Random) | (Test::Other, _) => {
-                    unsupported(Code::UnsupportedOperator, filter.operator)
+            UseKind::Key if self.is_outside_key(&field_ref) => Ok(None),
+            UseKind::Key => match class.params.mode {
+                Mode::Deterministic => may_filter("resolution").map(|()| None),
+                Mode::Random | Mode::Searchable => {
+                    unsupported(Code::UnsupportedConflict, "resolution")
                 }
             },
-            UseKind::Order => unsupported(Code::UnsupportedOrder, "order"),
+            // A function gets one of the many texts that a value may be stored as.
+            UseKind::Filter(filter) if field.argument.is_some() => match filter.test {
+                Test::Equal(_) if class.params.mode == Mode::Deterministic => {
+                    match may_store(field, granted) {
+                        true => Ok(rule()),
+                        false => {
+                            Err(refused(Code::FilterNotGranted, filter.operator).at_line(line))
+                        }
+                    }
+                }
+                Test::Bound { .. }
+                | Test::Equal(_)
+                | Test::In(_)
+                | Test::IsNull
+                | Test::Other
+                | Test::Pattern { .. } => unsupported(Code::UnsupportedOperator, filter.operator),
+            },
+            // Null is never sealed, so whoever can ask the API at all sees where it stands.
+            UseKind::Filter(Filter { test: Test::IsNull, .. }) => Ok(None),
+            // The server asks for the whole key by equality, and a range is not that.
+            UseKind::Filter(filter)
+                if verb == Verb::Replace && class.params.mode == Mode::Searchable =>
+            {
+                unsupported(Code::UnsupportedConflict, filter.operator)
+            }
+            // A pattern is one of text, and the column that the class stands for takes no other.
+            UseKind::Filter(filter)
+                if filter.operator.contains("like") && !class.params.ty.is_text() =>
+            {
+                unsupported(Code::UnsupportedOperator, filter.operator)
+            }
+            UseKind::Filter(filter) if class.answers(filter) => {
+                may_filter(filter.operator).map(|()| rule())
+            }
+            UseKind::Filter(filter) => unsupported(Code::UnsupportedOperator, filter.operator),
+            UseKind::Order { .. } => match (class.sort, held.map(|rights| rights.read)) {
+                (Sort::Refused, _) => unsupported(Code::UnsupportedOrder, "order"),
+                // An order tells of every value how it compares to its neighbours.
+                (Sort::Here { .. }, Some(Right::Clear)) => Ok(rule()),
+                (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
+            },
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
+            UseKind::Zone => Ok(None),
         }
+    }
+
+    /// Whether the policy says the key of the entity, and the field is no part of it.
+    fn is_outside_key(&self, field: &FieldRef) -> bool {
+        self.keys.get(&field.entity).is_some_and(|key| !key.contains(&field.field))
     }
 
     /// A view may repeat a protected column under its name: testing it would send the value in
@@ -188,8 +310,10 @@ impl ApiPolicy {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(filter) => filter.operator,
-            UseKind::Order => "order",
+            UseKind::Key => "resolution",
+            UseKind::Order { .. } => "order",
             UseKind::Transform(word) => word,
+            UseKind::Zone => "timezone",
         };
         Err(Refusal::new(Code::UndeclaredFilter).by(word))
     }
@@ -206,7 +330,8 @@ impl ApiPolicy {
             return Err(Refusal::new(Code::ReadNotGranted).on(field_ref).at_line(line));
         }
         let class = field.class.clone();
-        Ok(Some(OpenRule { class, field: field_ref.clone(), right }))
+        let is_bound = field.is_bound;
+        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound }))
     }
 
     fn seal_rule(
@@ -222,7 +347,7 @@ impl ApiPolicy {
             Right::Masked | Right::Null | Right::Omit => Guard::Unseen,
             Right::Sealed => Guard::PutBack,
         };
-        let write = if rights.is_some_and(|rights| rights.may_write) {
+        let write = if may_store(field, granted) {
             Write::Allowed
         } else {
             Write::Denied { line: granted.line(&field.class.params.id) }
@@ -233,14 +358,35 @@ impl ApiPolicy {
             guard,
             write,
             required: guard == Guard::Unseen && is_written_whole(operation, field_ref),
+            is_bound: field.is_bound,
             line: field.line,
         }))
     }
 }
 
-/// Whether a server may take one name for the other.
-fn is_near(declared: &str, name: &str) -> bool {
-    declared.to_lowercase() == name.trim().to_lowercase()
+/// The key of the record that the request is about, where its head says it.
+fn head_key(operation: &Operation) -> Option<Plaintext> {
+    let request = match &operation.body {
+        BodyForm::Opaque => Vec::new(),
+        BodyForm::Records(node) => node.records(),
+    };
+    let used =
+        request.into_iter().chain(operation.answer.records()).find_map(|bound| {
+            match &bound.key {
+                KeyPlace::Head { used, .. } => Some(*used),
+                KeyPlace::Member { .. } | KeyPlace::Nowhere { .. } => None,
+            }
+        })?;
+    match &operation.uses.get(used)?.kind {
+        UseKind::Filter(Filter { test: Test::Equal(literal), .. }) => Some(literal.clone()),
+        UseKind::Column
+        | UseKind::Conflict
+        | UseKind::Filter(_)
+        | UseKind::Key
+        | UseKind::Order { .. }
+        | UseKind::Transform(_)
+        | UseKind::Zone => None,
+    }
 }
 
 /// Whether a record without the field would put a null in its place.
@@ -250,6 +396,16 @@ fn is_written_whole(operation: &Operation, field: &FieldRef) -> bool {
             .uses
             .iter()
             .any(|one| matches!(one.kind, UseKind::Column) && one.column == field.field)
+}
+
+/// Whether the caller may have the value stored; for an argument of a function, whether the caller
+/// may have done with it what the function does.
+fn may_store(field: &Field, granted: &Granted) -> bool {
+    rights(field, granted).is_some_and(|rights| match field.argument {
+        None | Some(Argument::Stored) => rights.may_write,
+        Some(Argument::Either) => rights.may_write && rights.may_filter,
+        Some(Argument::Tested) => rights.may_filter,
+    })
 }
 
 fn rights<'a>(field: &Field, granted: &'a Granted) -> Option<&'a ClassRights> {

@@ -83,6 +83,14 @@ impl Grants {
         Self { by_caller, nothing: compile(&BTreeMap::new(), None, line, classes.sound()) }
     }
 
+    /// Whether some caller may test values of a class.
+    pub(super) fn someone_filters(&self, class: &ClassId) -> bool {
+        let may = |granted: &Granted| {
+            granted.rights.by_class.get(class).is_some_and(|rights| rights.may_filter)
+        };
+        self.by_caller.values().any(may)
+    }
+
     /// What `caller` may do.
     pub(super) fn of(&self, caller: &CallerName) -> &Granted {
         self.by_caller.get(caller).unwrap_or(&self.nothing)

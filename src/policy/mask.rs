@@ -77,9 +77,9 @@ impl Mask {
     }
 }
 
-/// The year of `YYYY-MM-DD`.
+/// The year of `YYYY-MM-DD`, be it followed by `T` and a time.
 fn year(text: &str) -> Option<&str> {
-    let mut parts = text.split('-');
+    let mut parts = text.split('T').next()?.split('-');
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
     let digits = |part: &str, n| part.len() == n && part.bytes().all(|b| b.is_ascii_digit());
     let date = digits(year, 4) && digits(month, 2) && digits(day, 2) && parts.next().is_none();
@@ -102,6 +102,7 @@ mod tests {
         assert_eq!(masked(&Mask::KeepLast(4), "MRN-2026-0001"), "••••0001");
         assert_eq!(masked(&Mask::EmailDomain, "anna.svensson@lab.se"), "••••@lab.se");
         assert_eq!(masked(&Mask::DateYear, "1984-03-09"), "1984-••••");
+        assert_eq!(masked(&Mask::DateYear, "1984-03-09T11:00:00+00:00"), "1984-••••");
         assert_eq!(masked(&Mask::Fixed("[withheld]".into()), "HIV"), "[withheld]");
         assert_eq!(Mask::Null.apply(b"HIV"), None);
     }

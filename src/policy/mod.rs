@@ -7,16 +7,25 @@
 mod apis;
 mod callers;
 mod classes;
+mod columns;
 mod decide;
 pub mod diagnostic;
 pub mod document;
+mod entities;
+mod functions;
 mod grants;
+mod ladder;
 pub mod leakage;
 pub mod mask;
+mod names;
 pub mod plan;
+mod records;
 mod routes;
+mod sort;
+mod types;
 
-pub use apis::ApiPolicy;
+pub use apis::{ApiPolicy, Upgrades};
+pub use columns::Column;
 pub use diagnostic::{Diagnostic, Severity};
 pub use plan::Plan;
 

@@ -3,14 +3,19 @@
 //! A plan can be made by `ApiPolicy::plan` alone, and the steps that seal, open and forward ask for
 //! it, so no body moves without a decision. It is direction-free data; `seal` carries it out.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use crate::{
     base::{
-        class::ClassParams,
-        ident::{ClassId, ClassName},
+        class::{ClassParams, Equality, Mode, Rung},
+        ident::{ClassId, ClassName, EntityName},
+        secret::Plaintext,
     },
-    model::{FieldRef, Node},
+    model::{FieldRef, Filter, Formats, Node, Test},
 };
 
 use super::mask::Mask;
@@ -22,12 +27,67 @@ pub struct Class {
     pub name: ClassName,
     /// What the cipher needs.
     pub params: ClassParams,
+    /// Which years its dates are in, and how many texts a test of them may become.
+    pub span: Span,
+    /// Whether records are ordered by it after opening.
+    pub sort: Sort,
     /// The partial view.
     pub mask: Mask,
     /// What to do with a stored value that does not open.
     pub on_integrity: OnIntegrity,
     /// Where it is declared in the policy file.
     pub line: usize,
+}
+
+impl Class {
+    /// Whether a test can be answered on how the class is stored, if its literals allow it.
+    pub fn answers(&self, filter: &Filter) -> bool {
+        let ClassParams { mode, ty, rungs, equality, .. } = &self.params;
+        let is_searchable = *mode == Mode::Searchable;
+        match &filter.test {
+            // Spaces at the end count in a pattern, even in one that is otherwise an equality.
+            Test::Equal(_) | Test::In(_) if *equality == Equality::PadSpace => {
+                is_searchable && !matches!(filter.operator, "ilike" | "like")
+            }
+            Test::Equal(_) | Test::In(_) => is_searchable || *mode == Mode::Deterministic,
+            Test::IsNull => true,
+            Test::Bound { .. } => {
+                ty.is_calendar()
+                    && rungs.iter().any(|rung| matches!(rung, Rung::Month | Rung::Year))
+            }
+            Test::Pattern { .. } => {
+                is_searchable && ty.is_text() && *equality != Equality::PadSpace
+            }
+            Test::Other => false,
+        }
+    }
+}
+
+/// Whether records are ordered by a class after opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sort {
+    /// So many at most.
+    Here {
+        /// The most records that an ordered answer holds.
+        at_most: usize,
+    },
+    /// They are not.
+    Refused,
+}
+
+/// What `range:` says of dates: a test that is open at one end is answered for these years.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The years that values are in; no other is stored.
+    pub years: RangeInclusive<i64>,
+    /// How many years, months and days one test may be spelled as.
+    pub at_most: usize,
+}
+
+impl Default for Span {
+    fn default() -> Self {
+        Self { years: 1..=9999, at_most: 120 }
+    }
 }
 
 /// What happens when a declared field holds something that is not a valid envelope of its class.
@@ -94,6 +154,8 @@ pub struct SealRule {
     pub write: Write,
     /// Whether a record without it is refused (a whole-record write by a caller who cannot see it).
     pub required: bool,
+    /// Whether the value opens in its own record alone.
+    pub is_bound: bool,
     /// The policy line of the field.
     pub line: usize,
 }
@@ -107,6 +169,41 @@ pub struct OpenRule {
     pub field: FieldRef,
     /// What the caller gets.
     pub right: Right,
+    /// Whether the value opens in its own record alone.
+    pub is_bound: bool,
+}
+
+/// How the records of an entity are told apart, where values are bound to them.
+#[derive(Clone, Debug)]
+pub struct BindRule {
+    /// Names the collection for good: two entities of one collection share records.
+    pub collection: String,
+    /// The field of the key, for messages.
+    pub field: FieldRef,
+    /// How the key is spelled.
+    pub form: KeyForm,
+    /// The policy line of `bind:`.
+    pub line: usize,
+}
+
+/// How the key of a record is spelled in requests and answers.
+#[derive(Clone, Debug)]
+pub enum KeyForm {
+    /// In clear.
+    Plain(KeyType),
+    /// As an envelope of this deterministic class.
+    Protected(Arc<Class>),
+}
+
+/// The type of a key in clear: which spellings are one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// A whole number.
+    Integer,
+    /// Text, in which every character counts.
+    Text,
+    /// A UUID in either case.
+    Uuid,
 }
 
 /// A filter literal that is turned into what is stored.
@@ -147,7 +244,7 @@ pub enum RequestPlan {
     Nothing,
     /// An API without entities: every byte passes.
     Pass,
-    /// JSON of this shape: values are sealed, everything else is searched for strays. An empty tree
+    /// Records of this shape: values are sealed, everything else is searched for strays. An empty tree
     /// seals nothing and takes any content type, but still searches.
     Scan(Node<SealRule>),
 }
@@ -155,7 +252,7 @@ pub enum RequestPlan {
 /// What happens to the answer.
 #[derive(Debug)]
 pub enum AnswerPlan {
-    /// An API without entities: every byte passes.
+    /// An API without entities, or a route that is open: every byte passes.
     Pass,
     /// Declared places are opened by their rule, envelopes elsewhere by the rights of their class.
     Scan(Node<OpenRule>),
@@ -172,6 +269,14 @@ pub struct Plan {
     pub answer: AnswerPlan,
     /// The caller's rights on every class of the API, for what is found elsewhere and for echoes.
     pub rights: Arc<Rights>,
+    /// How the records of each entity are told apart.
+    pub binds: Arc<HashMap<EntityName, BindRule>>,
+    /// The key of a record that the head of the request says.
+    pub head_key: Option<Plaintext>,
+    /// Fields in the head that the policy does not list, by entity, where it says to count them.
+    pub unknown: BTreeMap<EntityName, u64>,
+    /// What the request body may be written in.
+    pub formats: Formats,
     /// Keeps other modules from making one.
     pub(super) made: Made,
 }
@@ -188,6 +293,11 @@ impl Plan {
             RequestPlan::Scan(node) => !node.is_empty(),
         };
         body || self.filters.iter().any(Option::is_some)
+    }
+
+    /// Whether the answer passes as it is, so that it may have any form.
+    pub fn passes_answer(&self) -> bool {
+        matches!(self.answer, AnswerPlan::Pass)
     }
 
     /// Whether the API has no entities, so that nothing is looked at.

@@ -12,7 +12,7 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
@@ -20,8 +20,12 @@ use tokio_rustls::TlsAcceptor;
 use super::{
     Sidecar,
     exchange::exchange,
-    stream::{Abort, Prompt, Stream},
+    heads::{Note, Notes},
+    pin::Pins,
+    stream::{Abort, Stream},
+    strict::MOST_FIELDS,
     upstream::Upstream,
+    watch::{Patience, Watched},
 };
 use crate::{
     auth::{Facts, PeerCertificate, UnixPeer},
@@ -74,6 +78,12 @@ pub struct Door {
     certificate: Option<PeerCertificate>,
     unix_peer: Option<UnixPeer>,
     abort: Abort,
+    /// What was seen of each head of HTTP/1 before the library had it.
+    pub notes: Notes,
+    /// The upstream connections that are this one's own.
+    pub pins: Pins,
+    /// Given back when the connection is no more, be it a tunnel by then.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Door {
@@ -96,6 +106,11 @@ impl Door {
         Facts { headers, certificate: self.certificate.as_ref(), unix_peer: self.unix_peer }
     }
 
+    /// What was seen of the head of the request that has just begun.
+    pub fn note(&self, version: Version) -> Note {
+        if version < Version::HTTP_2 { self.notes.next() } else { Note::default() }
+    }
+
     /// How to break off an answer so that it does not look complete. HTTP/2 has its own reset.
     pub fn abort(&self, version: Version) -> Option<Abort> {
         (version < Version::HTTP_2).then(|| self.abort.clone())
@@ -115,25 +130,28 @@ pub async fn serve(
     loop {
         let place = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            place = places.clone().acquire_owned() => place,
+            place = places.clone().acquire_owned() => match place {
+                Ok(place) => place,
+                // Nobody closes it; if somebody did, nothing could be accepted any more.
+                Err(_) => break,
+            },
         };
         let accepted = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
-            accepted = accept(&listener.socket) => accepted,
+            accepted = listener.socket.next() => accepted,
         };
-        let (stream, abort, unix_peer) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                pause_after(&error).await;
-                continue;
-            }
+        let (stream, abort, unix_peer) = accepted;
+        let door = Door {
+            gates: listener.gates.clone(),
+            certificate: None,
+            unix_peer,
+            abort,
+            notes: Notes::default(),
+            pins: Pins::default(),
+            _place: place,
         };
-        let door = Door { gates: listener.gates.clone(), certificate: None, unix_peer, abort };
         let (listener, sidecar, watcher) = (listener.clone(), sidecar.clone(), graceful.watcher());
-        tokio::spawn(async move {
-            let _place = place;
-            connection(&listener, sidecar, stream, door, watcher).await;
-        });
+        tokio::spawn(connection(listener, sidecar, stream, door, watcher));
     }
     let drain = sidecar.limits.drain;
     drop(listener);
@@ -142,27 +160,44 @@ pub async fn serve(
     }
 }
 
-type Accepted = (Stream, Abort, Option<UnixPeer>);
+/// A connection, what breaks it off, and who is at its other end if the system knows.
+pub type Accepted = (Stream, Abort, Option<UnixPeer>);
 
-async fn accept(socket: &Socket) -> io::Result<Accepted> {
-    let abort = Abort::default();
-    match socket {
-        Socket::Tcp(listener) => {
-            let (socket, _) = listener.accept().await?;
-            socket.set_nodelay(true)?;
-            Ok((Stream::tcp(socket, abort.clone()), abort, None))
+impl Socket {
+    /// The next connection. Failures to accept are logged and waited out.
+    pub async fn next(&self) -> Accepted {
+        loop {
+            match self.accept().await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    tracing::warn!(kind = %error.kind(), "accepting a connection failed");
+                    // Gives a machine that is out of descriptors time to get some back.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
         }
-        Socket::Unix(listener) => {
-            let (socket, _) = listener.accept().await?;
-            let peer = socket.peer_cred()?;
-            let peer = UnixPeer { uid: peer.uid(), gid: peer.gid() };
-            Ok((Stream::unix(socket, abort.clone()), abort, Some(peer)))
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        let abort = Abort::default();
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, _) = listener.accept().await?;
+                socket.set_nodelay(true)?;
+                Ok((Stream::tcp(socket, abort.clone()), abort, None))
+            }
+            Self::Unix(listener) => {
+                let (socket, _) = listener.accept().await?;
+                let peer = socket.peer_cred()?;
+                let peer = UnixPeer { uid: peer.uid(), gid: peer.gid() };
+                Ok((Stream::unix(socket, abort.clone()), abort, Some(peer)))
+            }
         }
     }
 }
 
 async fn connection(
-    listener: &Listener,
+    listener: Arc<Listener>,
     sidecar: Arc<Sidecar>,
     stream: Stream,
     mut door: Door,
@@ -198,15 +233,20 @@ async fn exchanges<S>(
 ) where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
+    let limits = sidecar.limits;
+    let patience = Patience { head: limits.head, stalled: limits.body_idle };
+    let (notes, abort) = (door.notes.clone(), door.abort.clone());
+    let stream = Watched::new(stream, notes, abort, patience, limits.head_bytes);
     let door = Arc::new(door);
-    let stream = Prompt::new(stream, sidecar.limits.head);
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(sidecar.limits.head)
         .preserve_header_case(true)
-        .max_buf_size(sidecar.limits.head_bytes);
+        .max_headers(MOST_FIELDS)
+        // What is respelled may grow by two bytes for one.
+        .max_buf_size(3 * limits.head_bytes);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -217,7 +257,8 @@ async fn exchanges<S>(
         let (sidecar, door) = (sidecar.clone(), door.clone());
         async move { Ok::<_, Infallible>(exchange(sidecar, door, request).await) }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    let connection =
+        builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(kind = broken(&*error), "a connection ended early");
     }
@@ -232,10 +273,4 @@ fn broken(error: &(dyn std::error::Error + 'static)) -> &'static str {
         Some(error) if error.is_user() => "broken off by us",
         Some(_) | None => "reset",
     }
-}
-
-/// After a failed accept: gives a machine that is out of descriptors time to get some back.
-pub async fn pause_after(error: &io::Error) {
-    tracing::warn!(kind = %error.kind(), "accepting a connection failed");
-    tokio::time::sleep(Duration::from_millis(50)).await;
 }

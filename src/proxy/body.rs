@@ -4,6 +4,7 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use tokio::{
     fs::File,
     io::{AsyncRead, AsyncSeekExt as _, AsyncWriteExt as _, ReadBuf},
     sync::mpsc,
+    time::timeout,
 };
 
 use super::stream::Abort;
@@ -83,6 +85,11 @@ impl Spool {
         Ok(())
     }
 
+    /// What was appended since it was last settled.
+    pub fn unsettled(&self, from: usize) -> &[u8] {
+        self.memory.get(from..).unwrap_or_default()
+    }
+
     /// The whole body, with its exact length.
     pub async fn into_body(mut self) -> io::Result<(AnyBody, u64)> {
         let Some(mut file) = self.file.take() else {
@@ -142,10 +149,15 @@ pub struct Windows {
 pub struct Feed(mpsc::Sender<Bytes>);
 
 impl Feed {
-    /// Hands over one window; `false` once the client has gone.
+    /// Hands over one window; `false` once the client has gone, or takes nothing for so long.
     #[must_use]
-    pub async fn send(&self, window: Bytes) -> bool {
-        self.0.send(window).await.is_ok()
+    pub async fn send(&self, window: Bytes, within: Duration) -> bool {
+        matches!(timeout(within, self.0.send(window)).await, Ok(Ok(())))
+    }
+
+    /// Returns once the client has gone.
+    pub async fn closed(&self) {
+        self.0.closed().await;
     }
 
     /// Ends the answer cleanly: an empty window is the mark of the end.
@@ -217,7 +229,7 @@ mod tests {
     async fn windows_that_lose_their_feed_end_in_an_error_and_an_abort() {
         let abort = Abort::default();
         let (mut body, feed) = windows(Some(abort.clone()));
-        assert!(feed.send(Bytes::from_static(b"[1")).await);
+        assert!(feed.send(Bytes::from_static(b"[1"), Duration::MAX).await);
         drop(feed);
         assert!(body.frame().await.unwrap().is_ok());
         assert!(body.frame().await.unwrap().is_err());
@@ -228,7 +240,7 @@ mod tests {
     async fn windows_that_are_ended_end_cleanly() {
         let (body, feed) = windows(None);
         let sender = tokio::spawn(async move {
-            assert!(feed.send(Bytes::from_static(b"[]")).await);
+            assert!(feed.send(Bytes::from_static(b"[]"), Duration::MAX).await);
             feed.end().await;
         });
         assert_eq!(collected(body).await, b"[]");

@@ -9,21 +9,28 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, Version, header, request, response};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header, request, response,
+};
 use http_body::Body as _;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 
 use super::{
     Sidecar,
     accept::{Door, Gate},
     answers,
     body::{self, AnyBody, Feed},
-    head,
+    head::{self, After, Carried},
+    heads::Note,
     opening::{self, Long, Opened, Opening},
     record::{Cleared, Record},
+    refining,
     revision::Served,
     sealing::{self, SealedBody},
     stream::Abort,
+    strict::Fault,
+    tunnel,
+    view::View,
 };
 use crate::{
     base::{
@@ -32,9 +39,9 @@ use crate::{
     },
     dialect::{Dialect, Head},
     keys::Snapshot,
-    model::{Operation, Replacement, Use, UseKind},
-    policy::{Plan, plan::FilterRule},
-    seal::{self, Finished, Sealed, Tally, Written},
+    model::{Operation, Replacement, Target, Use, UseKind, Verb},
+    policy::{Plan, Upgrades, plan::FilterRule},
+    seal::{self, Finished, Refine, Rewritten, Sealed, Tally, Written},
 };
 
 /// Answers one request. Never fails: what goes wrong becomes an answer, or ends the connection.
@@ -47,9 +54,11 @@ pub async fn exchange(
     let inflight = sidecar.metrics.enter();
     let outcome = answer(&sidecar, &door, request, &mut record).await;
     drop(inflight);
-    match outcome {
-        Ok(response) => response,
-        Err(refusal) => answers::refuse(&sidecar, &record, &refusal),
+    match (outcome, door.notes.broken()) {
+        (Ok(response), _) => response,
+        // Whatever came of it: what was wrong is the body.
+        (Err(_), Some(fault)) => answers::refuse(&sidecar, &record, &fault.into()),
+        (Err(refusal), None) => answers::refuse(&sidecar, &record, &refusal),
     }
 }
 
@@ -64,18 +73,21 @@ async fn answer(
     let keys = sidecar.keys.snapshot();
     let abort = door.abort(head.version);
 
-    let (gate, target) = admit(door, &head)?;
+    let Note { target, fault } = door.note(head.version);
+    let (gate, target) = address(door, &head, target)?;
     let api = revision.api(&gate.name)?;
     record.addressed(api, revision.policy.digest());
+    admit(&head, fault)?;
 
     let caller = revision.policy.rules().identify(&door.facts(&head.headers))?;
     record.identified(&caller);
 
-    let operation = classify(api, &head, &target)?;
     let rules = api.rules(&revision);
+    let operation = classify(api, &head, &target, rules.upgrades())?;
     record.classified(&operation, |function| rules.names_function(function));
 
-    let plan = rules.plan(&operation, &caller)?;
+    let plan = Arc::new(rules.plan(&operation, &caller)?);
+    let upgrade = upgrade(&mut head, rules.upgrades());
     for name in revision.policy.rules().consumed_headers() {
         head.headers.remove(name);
     }
@@ -83,10 +95,10 @@ async fn answer(
     let addressed = readdress(&plan, &operation, &*api.dialect, &head, &target, &keys)?;
 
     let idle = sidecar.limits.body_idle;
-    let SealedBody { body, length, finished } =
+    let SealedBody { body, length, digests, finished } =
         sealing::seal(&plan, &keys, &head.headers, incoming, &sidecar.limits).await?;
     let mut written = addressed.written;
-    let Finished { tally: sealed, written: wrote, proof } = finished;
+    let Finished { tally: sealed, written: wrote, proof, .. } = finished;
     written.add(wrote);
     let mut tally = addressed.tally;
     tally.add(&sealed);
@@ -96,37 +108,129 @@ async fn answer(
         let _intent = record.intend(sidecar, &tally).await?;
     }
 
-    let method = head.method.clone();
-    let request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
+    refining::ask(&addressed.refine, &*api.dialect, &mut head.headers);
+    let (method, leg) = (head.method.clone(), Leg { abort, version: head.version });
+    if !plan.passes() {
+        digests.write(&mut head.headers);
+    }
+    if !plan.passes_answer() {
+        View::of(&plan.rights).unmark(&mut head.headers);
+    }
+    let describes = matches!(operation.target, Target::Service)
+        && operation.verb == Verb::Describe
+        && !plan.passes();
+    let fields = if describes { head.headers.clone() } else { HeaderMap::new() };
+    if describes {
+        // It is read and written anew, which is not worth a coding.
+        head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    let carried = Carried::of(&head.headers, plan.passes(), upgrade.is_some());
+    let mut request = upstream_request(&plan, head, gate, &addressed.target, body, length, &proof)?;
+    carried.restore(request.headers_mut());
     let again = repeatable(&request);
     let asked = sidecar.clock.instant();
-    let response = gate.upstream.forward(request, again).await?;
+    let response = door.pins.forward(gate, request, again).await?;
     record.answered(response.status(), sidecar.clock.instant() - asked);
 
     let (mut head, incoming) = response.into_parts();
+    if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (head.status, upgrade) {
+        let cleared = record.conclude(sidecar, &tally).await?;
+        return upgraded(door, head, client, cleared);
+    }
+    let after = head::after(&method, &head.headers);
+    let carried = Carried::of(&head.headers, plan.passes_answer(), false);
     // The answer may hold what was sealed, under a newer key, while the request was on its way.
     let keys = sidecar.keys.snapshot();
-    let echoes = &addressed.echoes;
-    let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes, idle };
+    let (echoes, refine) = (&addressed.echoes, &addressed.refine);
+    refining::admit(refine, &*api.dialect, &head)?;
+    let opening = Opening { plan: &plan, keys: &keys, written: &written, echoes, refine, idle };
     let opened = opening.open(&head, opening::has_body(&method, head.status), incoming).await?;
     opening.headers(&mut head.headers);
+    let opened = match describes && head.status.is_success() {
+        true => {
+            let view = Head { method: &method, target: &target, headers: &fields };
+            let annotate =
+                |document: &[u8]| api.dialect.describe(view, document, &rules.described());
+            opened.described(annotate).await?
+        }
+        false => opened,
+    };
+    let targets = (&*target, &*addressed.target);
+    refining::restate(refine, &*api.dialect, targets, &opened, &mut head);
 
-    release(sidecar, record, abort, tally, head, opened).await
+    head::remove_hop_by_hop(&mut head.headers);
+    carried.restore(&mut head.headers);
+    leg.close(&mut head.headers, after);
+    release(sidecar, record, leg.abort, tally, head, opened).await
 }
 
-/// Finds the API and refuses heads that mean different things to different readers.
-fn admit<'d>(door: &'d Door, head: &request::Parts) -> Result<(&'d Gate, String), Refusal> {
-    head::admit(&head.headers)?;
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    door.gate(target).ok_or_else(|| Code::NoApi.into())
+/// What of the client's connection an answer has to know.
+struct Leg {
+    abort: Option<Abort>,
+    version: Version,
+}
+
+impl Leg {
+    /// A client whose API closes its connection is told so, as it would be without us.
+    fn close(&self, headers: &mut http::HeaderMap, after: After) {
+        if after == After::Close && self.version < Version::HTTP_2 {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+}
+
+/// Finds the API. `target` is how the target came, if the HTTP library was given another spelling.
+fn address<'d>(
+    door: &'d Door,
+    head: &request::Parts,
+    target: Option<String>,
+) -> Result<(&'d Gate, String), Refusal> {
+    let named = head.uri.path_and_query().map_or("/", |target| target.as_str());
+    door.gate(target.as_deref().unwrap_or(named)).ok_or_else(|| Code::NoApi.into())
+}
+
+/// Refuses heads that mean different things to different readers.
+fn admit(head: &request::Parts, fault: Option<Fault>) -> Result<(), Refusal> {
+    match fault {
+        Some(fault) => Err(fault.into()),
+        None => head::admit(&head.method, head.version, &head.headers),
+    }
+}
+
+/// The client's end of a connection that is to become something else, where the policy lets it.
+fn upgrade(head: &mut request::Parts, upgrades: Upgrades) -> Option<OnUpgrade> {
+    if upgrades == Upgrades::Refused || !head::asks_upgrade(&head.headers) {
+        return None;
+    }
+    head.extensions.remove::<OnUpgrade>()
+}
+
+/// Lets a connection become what the API agreed to.
+fn upgraded(
+    door: &Arc<Door>,
+    mut head: response::Parts,
+    client: OnUpgrade,
+    cleared: Cleared,
+) -> Result<Response<AnyBody>, Refusal> {
+    let Some(server) = head.extensions.remove::<OnUpgrade>() else {
+        return Err(Code::UpstreamUnreadable.into());
+    };
+    door.notes.release();
+    tokio::spawn(tunnel::carry(client, server, door.clone()));
+    Ok(released(head, body::none(), cleared))
 }
 
 /// Asks the dialect what the request is. An API without entities is not looked at.
-fn classify(api: &Served, head: &request::Parts, target: &str) -> Result<Operation, Refusal> {
+fn classify(
+    api: &Served,
+    head: &request::Parts,
+    target: &str,
+    upgrades: Upgrades,
+) -> Result<Operation, Refusal> {
     if api.is_open {
         return Ok(Operation::unexamined());
     }
-    head::admit_protected(&head.method, &head.headers)?;
+    head::admit_protected(&head.headers, upgrades)?;
     api.dialect.classify(Head { method: &head.method, target, headers: &head.headers })
 }
 
@@ -136,6 +240,7 @@ struct Addressed {
     echoes: Vec<(String, Plaintext)>,
     written: Written,
     tally: Tally,
+    refine: Refine,
 }
 
 /// Turns protected literals of the target into what is stored, and refuses strays in the head.
@@ -149,15 +254,17 @@ fn readdress(
 ) -> Result<Addressed, Refusal> {
     let view = Head { method: &head.method, target, headers: &head.headers };
     if plan.passes() {
-        let (written, tally) = Default::default();
-        return Ok(Addressed { target: target.to_owned(), echoes: Vec::new(), written, tally });
+        let (written, tally, refine) = Default::default();
+        let (target, echoes) = (target.to_owned(), Vec::new());
+        return Ok(Addressed { target, echoes, written, tally, refine });
     }
     refuse_strays(plan, operation, dialect, view, keys)?;
-    let (replacements, written, tally) = seal::readdress(plan, operation, keys)?;
+    let Rewritten { replacements, written, tally, refine } =
+        seal::readdress(plan, operation, keys)?;
     // Also where nothing is replaced: a dialect may have to leave a part of the target out.
     let readdressed = dialect.readdress(view, &replacements)?;
     let echoes = readdressed.echoes.into_iter().map(|e| (e.written, e.original)).collect();
-    Ok(Addressed { target: readdressed.target, echoes, written, tally })
+    Ok(Addressed { target: readdressed.target, echoes, written, tally, refine })
 }
 
 /// Refuses envelopes of ours anywhere in the head but as literals of protected filters, which are
@@ -206,12 +313,23 @@ fn upstream_request(
     {
         head.headers.insert(header::HOST, host);
     }
-    head.uri = gate.upstream.locate(target)?;
+    let (uri, raw) = gate.upstream.locate(target)?;
+    head.uri = uri;
+    if let Some(raw) = raw {
+        head.extensions.insert(raw);
+    }
+    if head.version == Version::HTTP_2 {
+        head::join_cookies(&mut head.headers);
+    }
     head.version = Version::HTTP_11;
     head::remove_hop_by_hop(&mut head.headers);
     // The body was read already, or is read as it is sent: nobody waits for a 100 upstream.
     head.headers.remove(header::EXPECT);
     if !plan.passes() {
+        head::remove_copies(&mut head.headers);
+    }
+    // Of an answer that passes as it is, any coding and any part will do.
+    if !plan.passes_answer() {
         head::prepare_protected(&mut head.headers);
     }
     if let Some(length) = length {
@@ -242,12 +360,15 @@ async fn release(
     mut head: response::Parts,
     opened: Opened,
 ) -> Result<Response<AnyBody>, Refusal> {
-    head::remove_hop_by_hop(&mut head.headers);
     head.version = Version::HTTP_11;
     match opened {
         Opened::Nothing => {
-            // The length that a body would have had is not the length of what was opened.
+            // The length that a body would have had is not the length of what was opened, and
+            // nobody else may keep what this is about.
             head.headers.remove(header::CONTENT_LENGTH);
+            if head.headers.contains_key(header::CACHE_CONTROL) {
+                head::keep_private(&mut head.headers);
+            }
             let cleared = record.conclude(sidecar, &tally).await?;
             Ok(released(head, body::none(), cleared))
         }
@@ -255,7 +376,7 @@ async fn release(
             let cleared = record.conclude(sidecar, &tally).await?;
             Ok(released(head, body::through(incoming, abort), cleared))
         }
-        Opened::Whole(bytes, opened) => {
+        Opened::Whole(bytes, opened, _) => {
             tally.add(&opened);
             if !opened.is_empty() {
                 head::keep_private(&mut head.headers);
@@ -289,14 +410,19 @@ async fn follow(
     mut long: Long,
     feed: Feed,
 ) {
+    let idle = sidecar.limits.body_idle;
     let outcome = async {
         loop {
             let window = std::mem::take(&mut long.held);
-            if !window.is_empty() && !feed.send(window.into()).await {
-                // The client has gone; dropping the answer cancels it upstream.
+            // The client has gone, or takes nothing; dropping the answer cancels it upstream.
+            if !window.is_empty() && !feed.send(window.into(), idle).await {
                 return Ok(None);
             }
-            if !long.advance().await? {
+            let advanced = tokio::select! {
+                () = feed.closed() => return Ok(None),
+                advanced = long.advance() => advanced?,
+            };
+            if !advanced {
                 return long.finish().map(Some);
             }
         }
@@ -306,7 +432,7 @@ async fn follow(
         Ok(Some((rest, opened))) => {
             tally.add(&opened);
             if record.close(&sidecar, &tally, None).await
-                && (rest.is_empty() || feed.send(rest.into()).await)
+                && (rest.is_empty() || feed.send(rest.into(), idle).await)
             {
                 feed.end().await;
             }

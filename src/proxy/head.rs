@@ -2,11 +2,15 @@
 //! get in the way of sealing (RFC 9110 §7.6, RFC 9112 §6).
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, header,
+    HeaderMap, HeaderName, HeaderValue, Method, Version, header,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 
-use crate::base::refusal::{Code, Refusal};
+use super::{coding, pin};
+use crate::{
+    base::refusal::{Code, Refusal},
+    policy::Upgrades,
+};
 
 /// Fields that speak of one connection and never travel on.
 const HOP_BY_HOP: [HeaderName; 6] =
@@ -27,7 +31,14 @@ const COPIES: [&str; 5] =
     ["referer", "x-original-uri", "x-forwarded-uri", "x-forwarded-url", "x-envoy-original-path"];
 
 /// Refuses heads whose meaning depends on who reads them.
-pub fn admit(headers: &HeaderMap) -> Result<(), Refusal> {
+pub fn admit(method: &Method, version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
+    if method == Method::CONNECT {
+        return Err(Refusal::new(Code::UnsupportedHeader).by("CONNECT"));
+    }
+    if version >= Version::HTTP_2 && pin::is_bound(headers, header::AUTHORIZATION) {
+        // There, requests of several callers share a connection.
+        return Err(Refusal::new(Code::UnsupportedHeader).by("NTLM or Negotiate over HTTP/2"));
+    }
     let lengths = headers.get_all(CONTENT_LENGTH).iter().count();
     if lengths > 1 || (lengths == 1 && headers.contains_key(TRANSFER_ENCODING)) {
         return Err(Code::AmbiguousFraming.into());
@@ -45,13 +56,16 @@ pub fn admit(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Refuses, toward an API with entities, the fields that would change what a request means.
-pub fn admit_protected(method: &Method, headers: &HeaderMap) -> Result<(), Refusal> {
+pub fn admit_protected(headers: &HeaderMap, upgrades: Upgrades) -> Result<(), Refusal> {
     let refuse = |name| Err(Refusal::new(Code::UnsupportedHeader).by(name));
     if OVERRIDES.iter().any(|name| headers.contains_key(*name)) {
         return refuse("method override");
     }
-    if headers.contains_key(UPGRADE) || method == Method::CONNECT {
+    if headers.contains_key(UPGRADE) && upgrades == Upgrades::Refused {
         return refuse("Upgrade");
+    }
+    if let Some(scheme) = signature(headers) {
+        return Err(Refusal::new(Code::SignedRequest).by(scheme));
     }
     if headers.contains_key(TRAILER) {
         return refuse("Trailer");
@@ -67,6 +81,102 @@ pub fn admit_protected(method: &Method, headers: &HeaderMap) -> Result<(), Refus
         return refuse("Connection");
     }
     Ok(())
+}
+
+/// What covers the target or the body of a request, so that neither can be changed.
+fn signature(headers: &HeaderMap) -> Option<&'static str> {
+    const SCHEMES: [&str; 9] = [
+        "AWS4-HMAC-SHA256",
+        "AWS4-ECDSA-P256-SHA256",
+        "AWS",
+        "Digest",
+        "Hawk",
+        "HMAC",
+        "OAuth",
+        "SharedKey",
+        "Signature",
+    ];
+    if headers.contains_key("signature") || headers.contains_key("signature-input") {
+        return Some("Signature");
+    }
+    headers.get_all(header::AUTHORIZATION).iter().find_map(|value| {
+        let scheme = value.to_str().ok()?.trim_start().split(' ').next()?;
+        // A bearer token of OAuth 1 style without a signature is no signature.
+        let is_bare = scheme.eq_ignore_ascii_case("OAuth")
+            && !value.to_str().ok()?.contains("oauth_signature");
+        let known = SCHEMES.into_iter().find(|known| scheme.eq_ignore_ascii_case(known));
+        known.filter(|_| !is_bare)
+    })
+}
+
+/// Whether a request asks for its connection to become something else.
+pub fn asks_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(UPGRADE) && connection_listed(headers).any(|name| name == UPGRADE)
+}
+
+/// Fields of one connection that go on all the same, because what they speak of does.
+pub struct Carried(Vec<(HeaderName, HeaderValue)>);
+
+impl Carried {
+    /// Trailers, where nothing of a message is changed, and an upgrade, where one is let through.
+    pub fn of(headers: &HeaderMap, trailers: bool, upgrade: bool) -> Self {
+        let mut carried = Vec::new();
+        let mut carry = |name: HeaderName| {
+            carried.extend(headers.get_all(&name).iter().map(|v| (name.clone(), v.clone())));
+        };
+        if trailers {
+            carry(TRAILER);
+        }
+        if upgrade {
+            carry(UPGRADE);
+            carried.push((CONNECTION, HeaderValue::from_static("Upgrade")));
+        } else if trailers && headers.get_all(TE).iter().any(names_trailers) {
+            carried.push((TE, HeaderValue::from_static("trailers")));
+            carried.push((CONNECTION, HeaderValue::from_static("TE")));
+        }
+        Self(carried)
+    }
+
+    /// Puts them back.
+    pub fn restore(self, headers: &mut HeaderMap) {
+        for (name, value) in self.0 {
+            headers.append(name, value);
+        }
+    }
+}
+
+fn names_trailers(te: &HeaderValue) -> bool {
+    let text = te.to_str().unwrap_or_default();
+    text.split(',').any(|part| part.trim().eq_ignore_ascii_case("trailers"))
+}
+
+/// What becomes of the client's connection after an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum After {
+    /// It is closed: the API closes its own.
+    Close,
+    /// It is kept if the client likes.
+    Keep,
+}
+
+/// What the API says of its connection, to a request that did not ask it to close.
+pub fn after(method: &Method, headers: &HeaderMap) -> After {
+    // See `Upstream::forward`: HEAD asks.
+    match *method != Method::HEAD && connection_listed(headers).any(|name| name == "close") {
+        true => After::Close,
+        false => After::Keep,
+    }
+}
+
+/// Cookies that HTTP/2 carries in several fields are one field before it (RFC 9113 §8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<_> = headers.get_all(header::COOKIE).iter().map(|c| c.as_bytes()).collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, cookie);
+    }
 }
 
 /// The names that `Connection` lists.
@@ -93,13 +203,17 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a request to an API with entities answerable: no copies of its target, no coding we cannot read, no byte ranges of
-/// a text that has other bytes upstream. `items` ranges are rows and stay.
-pub fn prepare_protected(headers: &mut HeaderMap) {
+/// Takes copies of this target and of others out of a request to an API with entities.
+pub fn remove_copies(headers: &mut HeaderMap) {
     for name in COPIES {
         headers.remove(name);
     }
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+}
+
+/// Makes a request to an API with entities answerable: no coding we cannot read, no byte ranges of
+/// a text that has other bytes upstream. `items` ranges are rows and stay.
+pub fn prepare_protected(headers: &mut HeaderMap) {
+    coding::reduce_accepted(headers);
     let bytes = |value: &HeaderValue| {
         value.as_bytes().get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes="))
     };
@@ -120,53 +234,33 @@ pub fn keep_private(headers: &mut HeaderMap) {
     for digest in ["digest", "content-digest", "repr-digest", "content-md5", "accept-ranges"] {
         headers.remove(digest);
     }
+    vary_by_caller(headers);
 }
 
-/// What a `Content-Type` says of a body, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Media {
-    /// JSON in UTF-8, with records as they are.
-    Json,
-    /// JSON that is not known to hold records as they are, such as a list of changes to them.
-    OtherJson,
-    /// JSON, or text that may be, in another charset than UTF-8.
-    OtherCharset,
-    /// Anything else.
-    Other,
-    /// Not said.
-    Unsaid,
-}
-
-/// Reads `Content-Type` (RFC 9110 §8.3). More than one is as bad as an unknown one.
-pub fn media(headers: &HeaderMap) -> Media {
-    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let Some(value) = values.next() else { return Media::Unsaid };
-    let (Ok(value), None) = (value.to_str(), values.next()) else { return Media::Other };
-    let mut parts = value.split(';');
-    let essence = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence != "application/json" && !essence.ends_with("+json") {
-        return Media::Other;
+/// Adds what a caller is told by to `Vary`.
+fn vary_by_caller(headers: &mut HeaderMap) {
+    let said: Vec<_> =
+        headers.get_all(header::VARY).iter().filter_map(|value| value.to_str().ok()).collect();
+    let mut names: Vec<_> = said.iter().flat_map(|value| value.split(',')).map(str::trim).collect();
+    names.retain(|name| !name.is_empty());
+    if names.contains(&"*") {
+        return;
     }
-    let plain = essence == "application/json"
-        || essence == "application/merge-patch+json"
-        || essence.starts_with("application/vnd.pgrst.");
-    for parameter in parts {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let value = value.trim().trim_matches('"');
-        let utf8 = value.eq_ignore_ascii_case("utf-8") || value.eq_ignore_ascii_case("utf8");
-        if name.trim().eq_ignore_ascii_case("charset") && !utf8 {
-            return Media::OtherCharset;
+    for name in ["Authorization", "Cookie"] {
+        if !names.iter().any(|said| said.eq_ignore_ascii_case(name)) {
+            names.push(name);
         }
     }
-    if plain { Media::Json } else { Media::OtherJson }
+    if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
+        headers.insert(header::VARY, value);
+    }
 }
 
-/// Whether the body has a content coding other than `identity`.
-pub fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+/// Whether a body is a stream of server-sent events.
+pub fn is_events(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("text/event-stream")
 }
 
 #[cfg(test)]
@@ -198,7 +292,7 @@ mod tests {
     fn what_decides_a_request_cannot_be_listed_away() {
         let admits = |listed| {
             let map = headers(&[("connection", listed), ("content-profile", "other")]);
-            admit_protected(&Method::POST, &map).is_ok()
+            admit_protected(&map, Upgrades::Refused).is_ok()
         };
         assert!(admits("close") && admits("keep-alive, TE"));
         assert!(!admits("Content-Profile") && !admits("close, accept"));
@@ -206,28 +300,11 @@ mod tests {
 
     #[test]
     fn a_length_beside_a_transfer_coding_is_ambiguous() {
-        assert!(admit(&headers(&[("content-length", "1")])).is_ok());
-        assert!(admit(&headers(&[("content-length", "1"), ("content-length", "1")])).is_err());
+        let admitted = |map: &HeaderMap| admit(&Method::POST, Version::HTTP_11, map);
+        assert!(admitted(&headers(&[("content-length", "1")])).is_ok());
+        assert!(admitted(&headers(&[("content-length", "1"), ("content-length", "1")])).is_err());
         let both = headers(&[("content-length", "1"), ("transfer-encoding", "chunked")]);
-        assert!(admit(&both).is_err());
-    }
-
-    #[test]
-    fn content_types_are_read_by_essence_and_charset() {
-        let cases = [
-            ("application/json", Media::Json),
-            ("Application/JSON; charset=\"UTF-8\"", Media::Json),
-            ("application/vnd.pgrst.object+json", Media::Json),
-            ("application/json-patch+json", Media::OtherJson),
-            ("application/json; charset=utf-16", Media::OtherCharset),
-            ("application/json;charset=iso-8859-1", Media::OtherCharset),
-            ("text/csv", Media::Other),
-            ("application/jsonp", Media::Other),
-        ];
-        for (value, media_type) in cases {
-            assert_eq!(media(&headers(&[("content-type", value)])), media_type, "{value}");
-        }
-        assert_eq!(media(&HeaderMap::new()), Media::Unsaid);
+        assert!(admitted(&both).is_err());
     }
 
     #[test]

@@ -7,17 +7,30 @@
 pub mod accept;
 pub mod answers;
 pub mod body;
+pub mod codec;
+pub mod coding;
+pub mod digests;
+pub mod events;
 pub mod exchange;
 pub mod head;
+pub mod heads;
+pub mod media;
 pub mod metrics;
 pub mod opening;
 pub mod ops;
+pub mod own;
+pub mod pin;
 pub mod record;
+mod refining;
 pub mod revision;
 pub mod sealing;
 pub mod stream;
+pub mod strict;
 pub mod tls;
+pub mod tunnel;
 pub mod upstream;
+pub mod view;
+pub mod watch;
 
 use std::{sync::Arc, time::Duration};
 

@@ -15,11 +15,13 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
 
 use super::{
     Sidecar,
+    accept::Socket,
     body::{self, AnyBody},
+    stream::Stream,
 };
 
 /// What readiness depends on besides the parts that know it themselves.
@@ -50,23 +52,11 @@ impl Readiness {
     }
 }
 
-/// Serves the ops endpoints on TCP until the task is dropped.
-pub async fn serve(listener: TcpListener, sidecar: Arc<Sidecar>, readiness: Arc<Readiness>) {
+/// Serves the ops endpoints until the task is dropped.
+pub async fn serve(socket: Socket, sidecar: Arc<Sidecar>, readiness: Arc<Readiness>) {
     loop {
-        match listener.accept().await {
-            Ok((socket, _)) => spawn(socket, &sidecar, &readiness),
-            Err(error) => super::accept::pause_after(&error).await,
-        }
-    }
-}
-
-/// The same on a Unix socket, for tools on the same machine.
-pub async fn serve_unix(listener: UnixListener, sidecar: Arc<Sidecar>, readiness: Arc<Readiness>) {
-    loop {
-        match listener.accept().await {
-            Ok((socket, _)) => spawn(socket, &sidecar, &readiness),
-            Err(error) => super::accept::pause_after(&error).await,
-        }
+        let (stream, _, _) = socket.next().await;
+        tokio::spawn(exchanges(stream, sidecar.clone(), readiness.clone()));
     }
 }
 
@@ -83,20 +73,14 @@ pub fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-fn spawn<S>(socket: S, sidecar: &Arc<Sidecar>, readiness: &Arc<Readiness>)
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (sidecar, readiness) = (sidecar.clone(), readiness.clone());
-    tokio::spawn(async move {
-        let service = service_fn(|request| {
-            let response = answer(&sidecar, &readiness, &request);
-            async move { Ok::<_, Infallible>(response) }
-        });
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(sidecar.limits.head);
-        let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+async fn exchanges(stream: Stream, sidecar: Arc<Sidecar>, readiness: Arc<Readiness>) {
+    let service = service_fn(|request| {
+        let response = answer(&sidecar, &readiness, &request);
+        async move { Ok::<_, Infallible>(response) }
     });
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(sidecar.limits.head);
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
 }
 
 fn answer(

@@ -11,13 +11,15 @@ use tokio::time::timeout;
 use super::{
     Limits,
     body::{self, AnyBody, Spool},
-    head::{self, Media},
+    coding::{self, Coded, Encoding, Whose},
+    digests::Claims,
+    media,
 };
 use crate::{
     base::refusal::{Code, Refusal},
     keys::Snapshot,
     policy::{Plan, plan::RequestPlan},
-    seal::{Finished, Form, Sealed, Transform},
+    seal::{Finished, Form, Refined, Sealed, Transform},
 };
 
 /// A request body that may go upstream: all of it was looked at, and what is protected is sealed.
@@ -26,6 +28,8 @@ pub struct SealedBody {
     pub body: AnyBody,
     /// Their number, if it is another than what the head says.
     pub length: Option<u64>,
+    /// What the head is to say of the bytes.
+    pub digests: Claims,
     /// What was done, and the proof that it was.
     pub finished: Finished<Sealed>,
 }
@@ -41,29 +45,38 @@ pub async fn seal(
     mut incoming: Incoming,
     limits: &Limits,
 ) -> Result<SealedBody, Refusal> {
+    let encoding = coding::encoding(headers);
     let form = match &plan.request {
         RequestPlan::Nothing | RequestPlan::Pass => Form::Bytes,
-        RequestPlan::Scan(_) if head::is_encoded(headers) => {
+        RequestPlan::Scan(_) if encoding == Encoding::Unread => {
             return Err(Code::UnsupportedContentEncoding.into());
         }
         RequestPlan::Scan(node) if node.is_empty() => Form::Bytes,
-        RequestPlan::Scan(_) => match head::media(headers) {
-            // Absent means JSON to the APIs that take JSON; what is not JSON is refused all the same.
-            Media::Json | Media::Unsaid => Form::Json,
-            Media::OtherCharset | Media::OtherJson | Media::Other => {
-                return Err(Code::UnsupportedContentType.into());
-            }
-        },
+        RequestPlan::Scan(_) => media::of_request(headers, plan.formats)?,
     };
     if let Some(proof) = Sealed::nothing(plan) {
-        let (tally, written) = Default::default();
-        let finished = Finished { tally, written, proof };
-        return Ok(SealedBody { body: body::through(incoming, None), length: None, finished });
+        let (tally, written, digests) = Default::default();
+        let finished = Finished { tally, written, refined: Refined::default(), proof };
+        return Ok(SealedBody {
+            body: body::through(incoming, None),
+            length: None,
+            digests,
+            finished,
+        });
     }
     let mut transform = Transform::sealing(plan, keys.clone(), form);
+    let mut digests = Claims::read(headers);
     if incoming.is_end_stream() {
         let finished = transform.finish(&mut Vec::new())?;
-        return Ok(SealedBody { body: body::none(), length: None, finished });
+        return Ok(SealedBody { body: body::none(), length: None, digests, finished });
+    }
+    let coded = match encoding {
+        Encoding::One(coding) => Some(coding),
+        Encoding::Plain | Encoding::Unread => None,
+    };
+    let mut coded = Coded::new(coded, Whose::Request, limits.body_bytes)?;
+    if matches!(&plan.request, RequestPlan::Scan(node) if node.is_empty()) {
+        coded = coded.verbatim();
     }
     let mut spool = Spool::default();
     let mut came = 0;
@@ -80,12 +93,18 @@ pub async fn seal(
         if came > limits.body_bytes {
             return Err(Code::BodyTooLarge.into());
         }
-        transform.push(&data, spool.buffer())?;
+        digests.came(&data);
+        let had = spool.buffer().len();
+        coded.push(&data, &mut transform, spool.buffer())?;
+        digests.goes(spool.unsettled(had));
         spool.settle().await.map_err(unspooled)?;
     }
-    let finished = transform.finish(spool.buffer())?;
+    let had = spool.buffer().len();
+    let finished = coded.finish(transform, spool.buffer())?;
+    digests.goes(spool.unsettled(had));
+    digests.verify()?;
     let (body, length) = spool.into_body().await.map_err(unspooled)?;
-    Ok(SealedBody { body, length: Some(length), finished })
+    Ok(SealedBody { body, length: Some(length), digests, finished })
 }
 
 fn unspooled(error: std::io::Error) -> Refusal {

@@ -18,7 +18,11 @@ use hyper_util::{
 };
 use rustls::ClientConfig;
 
-use super::body::AnyBody;
+use super::{
+    body::AnyBody,
+    own::{Dial, RawTarget},
+    strict,
+};
 use crate::base::refusal::{Code, Refusal};
 
 /// How long an idle connection is kept: shorter than the limits that servers commonly have, so that
@@ -30,6 +34,7 @@ pub struct Upstream {
     client: Client<HttpsConnector<HttpConnector>, AnyBody>,
     base: Uri,
     answer_within: Duration,
+    dial: Dial,
 }
 
 /// Limits toward an upstream.
@@ -51,6 +56,8 @@ impl Upstream {
     /// A client for the API at `base` (scheme, authority, and a path that is put before every
     /// target).
     pub fn new(base: Uri, tls: ClientConfig, limits: UpstreamLimits) -> Self {
+        let head_bytes = limits.head_bytes.max(8 << 10);
+        let dial = Dial::new(base.clone(), tls.clone(), limits.connect, head_bytes);
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -65,10 +72,10 @@ impl Upstream {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .http1_preserve_header_case(true)
-            .http1_max_buf_size(limits.head_bytes.max(8 << 10))
+            .http1_max_buf_size(head_bytes)
             .set_host(false)
             .build(connector);
-        Self { client, base, answer_within: limits.answer }
+        Self { client, base, answer_within: limits.answer, dial }
     }
 
     /// Host and port, for the `Host` of a request that came without one.
@@ -76,21 +83,44 @@ impl Upstream {
         self.base.authority().map_or("", |authority| authority.as_str())
     }
 
-    /// The address of `target` (path and query, from the API's first slash on) at this API.
-    pub fn locate(&self, target: &str) -> Result<Uri, Refusal> {
+    /// How to make a connection of one's own.
+    pub fn dial(&self) -> &Dial {
+        &self.dial
+    }
+
+    /// How long the head of an answer may take.
+    pub fn answer_within(&self) -> Duration {
+        self.answer_within
+    }
+
+    /// The address of `target` (path and query, from the API's first slash on) at this API, and the
+    /// target itself if it cannot be spelled in an address.
+    pub fn locate(&self, target: &str) -> Result<(Uri, Option<RawTarget>), Refusal> {
         let base = self.base.path().trim_end_matches('/');
         let full = if base.is_empty() { target.to_owned() } else { format!("{base}{target}") };
         if !base.is_empty() && has_dot_segment(target) {
             return Err(Refusal::new(Code::MalformedTarget).by("path"));
         }
-        if full.len() > LONGEST_TARGET {
+        let named = strict::nameable(&full);
+        if full.len().max(named.as_ref().map_or(0, String::len)) > LONGEST_TARGET {
             return Err(Code::TargetTooLong.into());
         }
         let mut parts = self.base.clone().into_parts();
-        let path: PathAndQuery =
-            full.parse().map_err(|e| Refusal::new(Code::MalformedTarget).because(e))?;
+        let path: PathAndQuery = named
+            .as_ref()
+            .unwrap_or(&full)
+            .parse()
+            .map_err(|e| Refusal::new(Code::MalformedTarget).because(e))?;
         parts.path_and_query = Some(path);
-        Uri::from_parts(parts).map_err(|e| Refusal::new(Code::MalformedTarget).because(e))
+        let uri =
+            Uri::from_parts(parts).map_err(|e| Refusal::new(Code::MalformedTarget).because(e))?;
+        Ok((uri, named.is_some().then_some(RawTarget(full))))
+    }
+
+    /// The request line of a request whose target cannot be spelled in its address.
+    pub fn raw_line(&self, request: &Request<AnyBody>) -> Option<String> {
+        let RawTarget(target) = request.extensions().get()?;
+        Some(format!("{} {target} HTTP/1.1\r\n", request.method()))
     }
 
     /// Sends a request and waits for the head of the answer. `again` makes the same request once
@@ -108,6 +138,9 @@ impl Upstream {
             if request.method() == Method::HEAD {
                 request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
+        }
+        if let Some(line) = self.raw_line(&request) {
+            return self.dial.open(Some(line)).await?.send(request, self.answer_within).await;
         }
         let answered = async {
             match (self.client.request(request).await, again) {

@@ -6,6 +6,10 @@
 //! filter what sealing does for a body; [`echo`] cleans what an API repeats in errors and headers;
 //! [`reject_strays`] keeps envelopes out of places where they would be opened for a stranger.
 //!
+//! Each format of a body has a reader, which finds records and the places in them: `scan` for JSON,
+//! `csv`, `lines`, `pairs`, `parts`; `patch` for lists of changes. What becomes of a value is the
+//! same in all of them, and so is how it is spliced in; `spelling` knows how it is written there.
+//!
 //! Nothing here waits, reads a clock or knows HTTP. Bytes that are not protected are never written
 //! anew: number spelling, key order, white space and escapes pass as they came.
 //!
@@ -17,14 +21,26 @@
 //! - Text inside a protected value may name one of our kids, if it does not begin with it: it is
 //!   sealed with the rest, and opened text is never scanned again. (2026-11)
 
+mod compare;
+mod csv;
 pub mod echo;
+mod form;
 mod frame;
 mod json;
+mod lines;
+mod lookup;
 mod opening;
+mod pairs;
+mod parts;
+mod patch;
 mod proof;
 mod readdress;
+mod record;
+mod refine;
+mod reorder;
 mod scan;
 mod sealing;
+mod spelling;
 mod splice;
 mod strays;
 mod tally;
@@ -32,11 +48,16 @@ mod transform;
 mod tree;
 mod value;
 mod visit;
+mod watch;
+mod windows;
 mod written;
 
+pub use form::{Boundary, Form};
 pub use proof::{Direction, MARKER, Sealed, Unsealed};
-pub use readdress::readdress;
+pub use readdress::{Rewritten, readdress};
+pub use refine::Refine;
 pub use strays::reject_strays;
 pub use tally::Tally;
-pub use transform::{Finished, Form, Transform};
+pub use transform::{Finished, Transform};
+pub use watch::Refined;
 pub use written::Written;

@@ -4,11 +4,16 @@
 use std::sync::Arc;
 
 use super::{
-    json::{self, Traits},
+    json::Traits,
     proof,
+    record::Records,
+    spelling::Spelling,
+    strays::Stream,
     tally::{self, Tally},
+    tree::Closed,
     value,
-    visit::{Act, Lexeme, Stop, Visit},
+    visit::{Act, Found, Lexeme, Stop, Visit},
+    watch::Watch,
 };
 use crate::{
     base::{
@@ -16,8 +21,9 @@ use crate::{
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
-    crypto::{Typed, envelope},
+    crypto::{Bond, Typed, envelope},
     keys::{Opened, Snapshot},
+    model::BoundRecord,
     policy::plan::{Class, OnIntegrity, OpenRule, Right, Rights},
 };
 
@@ -26,9 +32,11 @@ pub(super) struct Opening {
     pub rules: Arc<[OpenRule]>,
     pub rights: Arc<Rights>,
     pub keys: Arc<Snapshot>,
+    pub records: Records,
     pub tally: Tally,
     /// What was counted last under a kid: most values of an answer share few kids.
     pub last_kid: Option<Kid>,
+    pub watch: Watch,
 }
 
 impl Visit for Opening {
@@ -45,36 +53,83 @@ impl Visit for Opening {
         Ok(())
     }
 
+    fn enter(&mut self, bound: &BoundRecord, key: Found<'_>) -> Result<(), Stop> {
+        Ok(self.records.enter_answer(bound, key, &self.keys)?)
+    }
+
+    fn leave(&mut self) {
+        self.records.leave();
+    }
+
+    fn unlisted(&mut self, _: &Closed) -> Result<(), Stop> {
+        Ok(())
+    }
+
     fn key(&mut self, _: &[u8]) -> Result<(), Stop> {
         Ok(())
     }
 
     #[inline]
-    fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Stop> {
+    fn text(
+        &mut self,
+        inside: &[u8],
+        traits: Traits,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Result<Act, Stop> {
         if traits.escaped || envelope::could_be(inside) {
-            Ok(self.elsewhere(inside, traits, made))
+            Ok(self.elsewhere(inside, traits, spelling, made))
         } else {
             Ok(Act::Keep)
         }
     }
 
-    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop> {
+    fn record(&mut self) -> Result<Act, Stop> {
+        if self.watch.is_idle() { Ok(Act::Keep) } else { self.watch.record() }
+    }
+
+    fn spelled(&self, _: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn passes(&self, _: &mut Stream, _: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn leaf(
+        &mut self,
+        number: u32,
+        value: Lexeme<'_>,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Result<Act, Stop> {
         // Invariant: the scanner hands out indices of the tree that the rules were taken from.
         let rules = self.rules.clone();
-        let rule = &rules[rule as usize];
+        let rule = &rules[number as usize];
         let shown = match value {
-            Lexeme::Null => return Ok(Act::Keep),
+            Lexeme::Null => {
+                self.watch.see(number, None);
+                return Ok(Act::Keep);
+            }
             Lexeme::String(inside, traits) => match unescaped(inside, traits) {
-                Some(text) => self.declared(rule, text.bytes(), made),
+                Some(text) => self.declared(number, rule, text.bytes(), spelling, made),
                 None => None,
             },
+            Lexeme::Text(text) => self.declared(number, rule, text, spelling, made),
             Lexeme::Container(_) | Lexeme::False | Lexeme::Number(_) | Lexeme::True => None,
         };
         match (shown, rule.class.on_integrity) {
             (Some(act), _) => Ok(act),
+            // What cannot be read cannot be tested or ordered either.
+            (None, OnIntegrity::Mark) if self.watch.looks_at(number) => {
+                Err(Refusal::new(Code::Integrity).on(&rule.field).into())
+            }
+            (None, OnIntegrity::Fail) if rule.is_bound => {
+                Err(Refusal::new(Code::Integrity).on(&rule.field).by("bind").into())
+            }
             (None, OnIntegrity::Fail) => Err(Refusal::new(Code::Integrity).on(&rule.field).into()),
             (None, OnIntegrity::Mark) => {
-                json::escape(proof::MARKER.as_bytes(), made);
+                spelling.text(proof::MARKER.as_bytes(), made);
                 tally::count(&mut self.tally.marked, &rule.class.name);
                 Ok(Act::Replace)
             }
@@ -84,26 +139,49 @@ impl Visit for Opening {
 
 impl Opening {
     /// `None` if the text is not an envelope of the rule's class that opens.
-    fn declared(&mut self, rule: &OpenRule, text: &[u8], made: &mut Vec<u8>) -> Option<Act> {
-        if rule.right == Right::Sealed {
-            let kid = envelope::parse(text).ok()?.kid();
-            if self.keys.class_of(kid)? != &rule.class.params.id {
+    fn declared(
+        &mut self,
+        number: u32,
+        rule: &OpenRule,
+        text: &[u8],
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Option<Act> {
+        let is_watched = self.watch.looks_at(number);
+        if rule.right == Right::Sealed && !is_watched {
+            let parsed = envelope::parse(text).ok()?;
+            let kid = parsed.kid();
+            let is_bound = parsed.flags().bond() == Bond::Record;
+            if self.keys.class_of(kid)? != &rule.class.params.id || is_bound != rule.is_bound {
                 return None;
             }
             self.note(kid);
             tally::count(&mut self.tally.withheld, &rule.class.name);
             return Some(Act::Keep);
         }
-        let Opened::Value { kid, class, typed } = self.keys.open(text) else { return None };
+        let opened = match rule.is_bound {
+            true => self.keys.open_in(Some(self.records.current()?), text),
+            false => self.keys.open(text),
+        };
+        let Opened::Value { kid, class, typed } = opened else { return None };
         if class != rule.class.params.id {
             return None;
         }
         self.note(kid);
-        self.show(&rule.class, rule.right, &typed, made)
+        if is_watched {
+            self.watch.see(number, Some(&typed));
+        }
+        self.show(&rule.class, rule.right, &typed, spelling, made)
     }
 
     /// A string of which nothing is declared: what does not open, or may not be read, passes.
-    fn elsewhere(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Act {
+    fn elsewhere(
+        &mut self,
+        inside: &[u8],
+        traits: Traits,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Act {
         let Some(text) = unescaped(inside, traits) else { return Act::Keep };
         if !envelope::could_be(text.bytes()) {
             return Act::Keep;
@@ -121,7 +199,9 @@ impl Opening {
             Some((_, Right::Sealed)) => None,
             Some((rights, right @ (Right::Clear | Right::Masked | Right::Null | Right::Omit))) => {
                 match self.keys.open(text.bytes()) {
-                    Opened::Value { typed, .. } => self.show(&rights.class, right, &typed, made),
+                    Opened::Value { typed, .. } => {
+                        self.show(&rights.class, right, &typed, spelling, made)
+                    }
                     Opened::Fails { .. } | Opened::NotOurs => None,
                 }
             }
@@ -138,29 +218,30 @@ impl Opening {
         }
     }
 
-    /// What the caller gets of an opened value. `None` if it has no JSON form.
+    /// What the caller gets of an opened value. `None` if it cannot be spelled.
     fn show(
         &mut self,
         class: &Class,
         right: Right,
         typed: &Typed,
+        spelling: Spelling,
         made: &mut Vec<u8>,
     ) -> Option<Act> {
         let (counts, act) = match right {
             Right::Clear => {
-                value::to_json(typed, made).ok()?;
+                spelling.value(typed, made).ok()?;
                 (&mut self.tally.opened, Act::Replace)
             }
             Right::Masked => {
                 match class.mask.apply(value::to_text(typed).expose()) {
-                    Some(shown) => json::escape(shown.as_bytes(), made),
-                    None => made.extend_from_slice(b"null"),
+                    Some(shown) => spelling.text(shown.as_bytes(), made),
+                    None => spelling.null(made),
                 }
                 (&mut self.tally.masked, Act::Replace)
             }
             // A caller without the right does not get here; if one does, it gets nothing.
             Right::Deny | Right::Null => {
-                made.extend_from_slice(b"null");
+                spelling.null(made);
                 (&mut self.tally.withheld, Act::Replace)
             }
             Right::Omit => (&mut self.tally.withheld, Act::Drop),

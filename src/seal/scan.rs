@@ -12,11 +12,13 @@
 //! from its start; otherwise a body sent byte by byte would cost the square of its length
 //! (2026-11).
 
+mod ahead;
 mod places;
 
 use super::{
     frame::{Frame, State, Whole},
     json::{self, Reach, Traits},
+    scan::ahead::Ahead,
     splice::Splice,
     tree::Tree,
     visit::{Lexeme, Stop, Visit},
@@ -24,6 +26,20 @@ use super::{
 
 /// Deepest nesting of objects and arrays.
 pub(super) const MAX_DEPTH: usize = 128;
+
+/// Scans one whole JSON text, which begins at position `start` of the body.
+pub(super) fn text<R: Clone, V: Visit>(
+    text: &[u8],
+    start: usize,
+    root: u32,
+    tree: &Tree<R>,
+    visit: &mut V,
+    splice: &mut Splice,
+) -> Result<(), Stop> {
+    let mut scanner = Scanner::starting(root, start);
+    scanner.run(text, start, true, tree, visit, splice)?;
+    if scanner.is_done() { Ok(()) } else { Err(Stop::Malformed) }
+}
 
 /// The state of a scan between two pieces of input.
 pub(super) struct Scanner {
@@ -39,23 +55,41 @@ pub(super) struct Scanner {
     /// How many open frames must be held whole.
     held: usize,
     whole: Option<Whole>,
+    /// How far a record was read in search of its key, before it is scanned.
+    ahead: Option<Ahead>,
     safe: usize,
+    /// Whether every value on the way to a declared one must be of the declared form, though the
+    /// direction is not strict.
+    is_exact: bool,
 }
 
 impl Scanner {
-    /// A scanner before the first byte.
+    /// A scanner before the first byte of a body.
     pub fn new(root: u32) -> Self {
+        Self::starting(root, 0)
+    }
+
+    /// A scanner of a JSON text that begins at position `at` of the body.
+    pub fn starting(root: u32, at: usize) -> Self {
         Self {
             stack: Vec::new(),
             seen: Vec::new(),
             state: State::Value,
             next: root,
-            at: 0,
+            at,
             partial: None,
             held: 0,
             whole: None,
-            safe: 0,
+            ahead: None,
+            safe: at,
+            is_exact: false,
         }
+    }
+
+    /// Takes no other value on the way to a declared one than the declared objects and arrays, so
+    /// that none escapes what is done with records.
+    pub fn be_exact(&mut self) {
+        self.is_exact = true;
     }
 
     /// Where a window may end: everything before is decided.
@@ -176,7 +210,20 @@ impl Scanner {
                             }
                         }
                         b'{' | b'[' => {
-                            state = self.open::<R, V>(byte == b'[', base + at, tree)?;
+                            if byte == b'{'
+                                && let Some(bound) = tree.node(self.next).bound
+                                && !self.enter(
+                                    input,
+                                    base,
+                                    at,
+                                    is_last,
+                                    tree.bound(bound),
+                                    visit,
+                                )?
+                            {
+                                return self.pause(state, base + at);
+                            }
+                            state = self.open::<R, V>(byte == b'[', base + at, tree, splice)?;
                             at += 1;
                             continue;
                         }

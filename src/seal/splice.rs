@@ -64,6 +64,17 @@ impl Splice {
         self.edits.push(Edit { from, to, change: Change::Nothing });
     }
 
+    /// What was written down from `start` on is forgotten.
+    pub fn forget(&mut self, start: usize) {
+        let kept = self.edits.partition_point(|edit| edit.from < start);
+        self.edits.truncate(kept);
+        let made = self.edits.iter().rev().find_map(|edit| match edit.change {
+            Change::Made(end) => Some(end),
+            Change::Nothing | Change::Null | Change::Themselves => None,
+        });
+        self.made.truncate(made.unwrap_or(0));
+    }
+
     /// `from..to` stays and is not inspected.
     pub fn put_back(&mut self, from: usize, to: usize) {
         self.edits.push(Edit { from, to, change: Change::Themselves });

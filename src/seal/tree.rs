@@ -1,7 +1,12 @@
 //! The compiled form of a body's shape: a [`Node`] laid flat, with keys that are quickly told apart
 //! from the many keys that nothing is declared of.
 
-use crate::model::Node;
+use std::collections::BTreeSet;
+
+use crate::{
+    base::near,
+    model::{BoundRecord, KeyPlace, Node, Origin, Others, Unknown},
+};
 
 /// Index of the node that describes nothing: everything under it is elsewhere.
 pub(super) const ELSEWHERE: u32 = 0;
@@ -11,7 +16,25 @@ pub(super) const ELSEWHERE: u32 = 0;
 pub(super) struct Tree<R> {
     nodes: Vec<Flat>,
     rules: Vec<R>,
+    others: Vec<Closed>,
+    bounds: Vec<BoundRecord>,
     root: u32,
+}
+
+/// What is said of the members of an object that no field is declared for.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// Whose policy it is, and what becomes of what is not listed.
+    pub said: Others,
+    /// The members that are listed, as bytes.
+    plain: BTreeSet<Box<[u8]>>,
+}
+
+impl Closed {
+    /// Whether the member is listed.
+    pub fn lists(&self, key: &[u8]) -> bool {
+        self.plain.contains(key)
+    }
 }
 
 /// One node, laid flat.
@@ -29,6 +52,42 @@ pub(super) struct Flat {
     pub record: bool,
     /// Members that may not be missing, with the rule that says so.
     pub required: Vec<(u32, u32)>,
+    /// What is said of other members.
+    pub others: Option<u32>,
+    /// That an object here is a record to which values are bound.
+    pub bound: Option<u32>,
+    /// Whether the value is ours, so that the caller does not get it.
+    pub is_added: bool,
+    /// The rule of a value that may not be lost, and would be if null stood here.
+    pub lost: Option<u32>,
+    /// The same, if a list stood here.
+    pub lost_in_list: Option<u32>,
+}
+
+/// What a key is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// A declared member, by its place among them and its node.
+    Member { place: u32, child: u32 },
+    /// None, but some server may take it for one.
+    Near,
+    /// Nothing that is declared.
+    Otherwise,
+}
+
+impl From<(u32, u32)> for Named {
+    fn from((place, child): (u32, u32)) -> Self {
+        Self::Member { place, child }
+    }
+}
+
+/// What a body says of what it leaves out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// It stays as it was, but for what is in lists: a list is put in place of another.
+    Keeps,
+    /// It is gone. Whether a list still holds what it held cannot be told from one body.
+    Loses,
 }
 
 #[derive(Debug)]
@@ -50,13 +109,20 @@ impl Flat {
         Some((place as u32, member.node))
     }
 
+    /// What a key is, where one that is nearly declared is not let through.
+    pub fn named(&self, key: &[u8]) -> Named {
+        match self.member(key) {
+            Some(member) => member.into(),
+            None if self.is_near(key) => Named::Near,
+            None => Named::Otherwise,
+        }
+    }
+
     /// Whether some server may take `key` for a declared one that it is not.
-    pub fn is_near(&self, key: &[u8]) -> bool {
+    fn is_near(&self, key: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(key) else { return false };
-        let text = text.split('\0').next().unwrap_or_default().trim();
         self.members.iter().any(|member| {
-            let declared = std::str::from_utf8(&member.key).unwrap_or_default();
-            declared.len() == text.len() && declared.to_lowercase() == text.to_lowercase()
+            std::str::from_utf8(&member.key).is_ok_and(|declared| near::is_near(declared, text))
         })
     }
 
@@ -67,12 +133,17 @@ impl Flat {
 
     /// Whether this kind of container is one in which the declared fields can be found.
     pub fn admits(&self, is_array: bool) -> bool {
-        if is_array { self.elements.is_some() } else { !self.members.is_empty() }
+        if is_array { self.elements.is_some() } else { self.has_members() }
     }
 
     /// Whether a value here must be an object or an array, so that what is under it can be found.
     pub fn is_container(&self) -> bool {
-        self.rule.is_none() && (!self.members.is_empty() || self.elements.is_some())
+        self.rule.is_none() && (self.has_members() || self.elements.is_some())
+    }
+
+    /// Whether an object is expected here.
+    fn has_members(&self) -> bool {
+        !self.members.is_empty() || self.others.is_some()
     }
 }
 
@@ -86,14 +157,25 @@ fn look_of(key: &[u8]) -> (usize, u64) {
 
 impl<R: Clone> Tree<R> {
     /// Lays `node` flat. `is_required` says whether the member that holds a rule may not be missing.
-    pub fn new(node: &Node<R>, is_required: impl Fn(&R) -> bool) -> Self {
-        let mut tree = Self { nodes: vec![Flat::default()], rules: Vec::new(), root: ELSEWHERE };
-        (tree.root, _) = tree.lay(node, &is_required);
+    pub fn new(node: &Node<R>, absence: Absence, is_required: impl Fn(&R) -> bool) -> Self {
+        let mut tree = Self {
+            nodes: vec![Flat::default()],
+            rules: Vec::new(),
+            others: Vec::new(),
+            bounds: Vec::new(),
+            root: ELSEWHERE,
+        };
+        (tree.root, _) = tree.lay(node, absence, &is_required);
         tree
     }
 
-    /// Returns the node's index, and a rule under it (not through arrays) that may not be missing.
-    fn lay(&mut self, node: &Node<R>, is_required: &impl Fn(&R) -> bool) -> (u32, Option<u32>) {
+    /// Returns the node's index, and a rule under it that may not be missing.
+    fn lay(
+        &mut self,
+        node: &Node<R>,
+        absence: Absence,
+        is_required: &impl Fn(&R) -> bool,
+    ) -> (u32, Option<u32>) {
         if node.is_empty() {
             return (ELSEWHERE, None);
         }
@@ -105,20 +187,51 @@ impl<R: Clone> Tree<R> {
             self.rules.push(rule.clone());
             flat.rule = Some(index);
         }
-        for (place, (key, child)) in node.members.iter().enumerate() {
-            let (child, needed) = self.lay(child, is_required);
-            if let Some(rule) = needed {
-                flat.required.push((place as u32, rule));
-                needs = needs.or(needed);
+        // What is only counted asks nothing of the form of a value.
+        if let Some(others) = &node.others
+            && (others.unknown == Unknown::Deny || !node.members.is_empty())
+        {
+            let plain = others.plain.iter().map(|key| key.as_bytes().into()).collect();
+            flat.others = Some(self.others.len() as u32);
+            self.others.push(Closed { said: (**others).clone(), plain });
+        }
+        if let Some(bound) = &node.bound {
+            flat.bound = Some(self.bounds.len() as u32);
+            self.bounds.push((**bound).clone());
+            if let KeyPlace::Member { name, origin: Origin::Added } = &bound.key {
+                self.nodes.push(Flat { is_added: true, ..Flat::default() });
+                let node = self.nodes.len() as u32 - 1;
+                flat.members.push(Member { key: name.as_bytes().into(), node });
             }
-            let (word, bit) = look_of(key.as_bytes());
-            // Invariant: a place in a filter is below its length.
-            flat.filter[word] |= bit;
+        }
+        for (key, child) in &node.members {
+            let (child, needed) = self.lay(child, absence, is_required);
+            if let (Some(rule), Absence::Loses) = (needed, absence) {
+                flat.required.push((child, rule));
+            }
+            needs = needs.or(needed);
             flat.members.push(Member { key: key.as_bytes().into(), node: child });
         }
-        if let Some(child) = &node.elements {
-            flat.elements = Some(self.lay(child, is_required).0);
+        flat.members.sort_by(|one, other| one.key.cmp(&other.key));
+        for member in &flat.members {
+            let (word, bit) = look_of(&member.key);
+            // Invariant: a place in a filter is below its length.
+            flat.filter[word] |= bit;
         }
+        // So far they name the node; what is looked for is its place among the members.
+        for (node, _) in &mut flat.required {
+            let place = flat.members.iter().position(|member| member.node == *node);
+            *node = place.unwrap_or_default() as u32;
+        }
+        if let Some(child) = &node.elements {
+            let (element, needed) = self.lay(child, Absence::Loses, is_required);
+            flat.elements = Some(element);
+            if absence == Absence::Keeps {
+                flat.lost_in_list = needed;
+                needs = needs.or(needed);
+            }
+        }
+        flat.lost = needs;
         self.nodes.push(flat);
         ((self.nodes.len() - 1) as u32, needs)
     }
@@ -142,6 +255,41 @@ impl<R> Tree<R> {
         self.nodes.get(index as usize).unwrap_or(&self.nodes[0])
     }
 
+    /// What is said of a member that is not declared, if it is not on the list of the node either.
+    pub fn unlisted(&self, node: &Flat, key: &[u8]) -> Option<&Closed> {
+        let closed = self.others.get(node.others? as usize)?;
+        (!closed.lists(key)).then_some(closed)
+    }
+
+    /// A record to which values are bound.
+    pub fn bound(&self, index: u32) -> Option<&BoundRecord> {
+        self.bounds.get(index as usize)
+    }
+
+    /// Whether a name of a flat record (a column, the field of a form) may be taken by some server
+    /// for that of a declared place, wherever it is: a path to it, or several names behind a
+    /// separator that is none here.
+    pub fn is_hidden_in(&self, name: &str) -> bool {
+        // Also what is no name at all, but a body of another format under a wrong content type.
+        let separates = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | ' ');
+        let words = name.split(separates).chain([name]).map(near::folded);
+        let members = || self.nodes.iter().flat_map(|node| &node.members);
+        let declared = |word: &str| {
+            members().any(|member| {
+                std::str::from_utf8(&member.key).is_ok_and(|key| key.to_lowercase() == word)
+            })
+        };
+        words.filter(|word| !word.is_empty()).any(|word| declared(&word))
+    }
+
+    /// Every rule at a node and under it.
+    pub fn rules_under(&self, node: u32) -> Vec<u32> {
+        let flat = self.node(node);
+        let below = flat.members.iter().map(|member| member.node).chain(flat.elements);
+        let inner = below.filter(|node| *node != ELSEWHERE).flat_map(|node| self.rules_under(node));
+        flat.rule.into_iter().chain(inner).collect()
+    }
+
     /// The rules, by index.
     pub fn rules(&self) -> &[R] {
         &self.rules
@@ -159,7 +307,7 @@ mod tests {
         let mut node = Node { record: true, ..Node::default() };
         node.members.insert("a".into(), inner);
         node.members.insert("c".into(), Node::leaf(false));
-        let tree = Tree::new(&node, |required| *required);
+        let tree = Tree::new(&node, Absence::Loses, |required| *required);
         let root = tree.node(tree.root());
         assert_eq!(root.required, [(0, 0)]);
         let (place, a) = root.member(b"a").unwrap();
@@ -170,8 +318,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_that_hides_a_declared_one_is_found() {
+        let mut node = Node::default();
+        node.members.insert("mrn".into(), Node::leaf(1));
+        let mut contact = Node::default();
+        contact.members.insert("name".into(), Node::leaf(2));
+        node.members.insert("contact".into(), contact);
+        let tree = Tree::new(&node, Absence::Loses, |_| false);
+        let near =
+            ["MRN", "\u{feff}mrn", " 'mrn'", "id;mrn;x", "a\tmrn", "contact.name", "{'mrn':1}"];
+        for name in near.into_iter().chain(["contact[0]", "p[NAME]", "name", "<mrn>x", "mrn[]"]) {
+            assert!(tree.is_hidden_in(name), "{name}");
+        }
+        for name in ["", "mrn_source", "surname", "id", ";;", "mrns"] {
+            assert!(!tree.is_hidden_in(name), "{name}");
+        }
+    }
+
+    #[test]
     fn an_empty_node_is_elsewhere() {
-        let tree = Tree::new(&Node::<u8>::default(), |_| false);
+        let tree = Tree::new(&Node::<u8>::default(), Absence::Loses, |_| false);
         assert!(tree.is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! What the scanner asks of a direction: what becomes of each place that it finds.
 
-use super::json::Traits;
-use crate::base::refusal::Refusal;
+use super::{json::Traits, spelling::Spelling, strays::Stream, tree::Closed};
+use crate::{base::refusal::Refusal, model::BoundRecord};
 
 /// One JSON value, as its bytes.
 #[derive(Clone, Copy)]
@@ -16,8 +16,21 @@ pub(super) enum Lexeme<'a> {
     Number(&'a [u8]),
     /// What stands between the quotes.
     String(&'a [u8], Traits),
+    /// Text of another format, without its escapes.
+    Text(&'a [u8]),
     /// `true`.
     True,
+}
+
+/// What was found where the key of a record should be.
+#[derive(Clone, Copy)]
+pub(super) enum Found<'a> {
+    /// Nothing.
+    Nothing,
+    /// One value.
+    One(Lexeme<'a>),
+    /// More than one, of which a reader takes this one and another that.
+    Several,
 }
 
 /// What becomes of a value.
@@ -45,14 +58,46 @@ pub(super) trait Visit {
     /// Bytes that stay because nothing is declared of them, strings without escapes whole.
     fn stays(&self, bytes: &[u8]) -> Result<(), Refusal>;
 
+    /// A record begins to which values are bound, until [`Self::leave`].
+    fn enter(&mut self, bound: &BoundRecord, key: Found<'_>) -> Result<(), Stop>;
+
+    /// The record that was entered last ends.
+    fn leave(&mut self);
+
+    /// A member that the policy does not list, where it says something of these.
+    fn unlisted(&mut self, closed: &Closed) -> Result<(), Stop>;
+
     /// A key of which nothing is declared and that has escapes.
     fn key(&mut self, inside: &[u8]) -> Result<(), Stop>;
 
     /// A string of which nothing is declared.
-    fn text(&mut self, inside: &[u8], traits: Traits, made: &mut Vec<u8>) -> Result<Act, Stop>;
+    fn text(
+        &mut self,
+        inside: &[u8],
+        traits: Traits,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Result<Act, Stop>;
+
+    /// The end of a record: whether it stays. Only a record of an array can be dropped.
+    fn record(&mut self) -> Result<Act, Stop> {
+        Ok(Act::Keep)
+    }
 
     /// A value at a declared place.
-    fn leaf(&mut self, rule: u32, value: Lexeme<'_>, made: &mut Vec<u8>) -> Result<Act, Stop>;
+    fn leaf(
+        &mut self,
+        rule: u32,
+        value: Lexeme<'_>,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Result<Act, Stop>;
+
+    /// A name or a pair that stays, in whatever escapes.
+    fn spelled(&self, text: &[u8]) -> Result<(), Refusal>;
+
+    /// A piece of something of which nothing is declared, and which is too long to be held.
+    fn passes(&self, stream: &mut Stream, piece: &[u8]) -> Result<(), Refusal>;
 }
 
 /// Why a scan ended early.
@@ -61,12 +106,15 @@ pub(super) enum Stop {
     /// A declared key occurs twice in an object. The rule of its value, where it is a leaf.
     #[error("a declared key occurs twice in an object")]
     Duplicate(Option<u32>),
-    /// Not JSON.
-    #[error("not valid JSON")]
+    /// Not of the format it is said to be.
+    #[error("not valid in its format")]
     Malformed,
     /// A member with this rule may not be missing, and is.
     #[error("a required member is missing")]
     Missing(u32),
+    /// A row has another number of cells than the header.
+    #[error("a row has not as many cells as the header")]
+    Ragged,
     /// Decided at a place.
     #[error(transparent)]
     Refused(Box<Refusal>),

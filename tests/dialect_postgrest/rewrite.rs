@@ -10,20 +10,28 @@ use proptest::prelude::*;
 
 use super::{build, shown, surface};
 
-fn exact(texts: &[&[&str]]) -> Replacement {
+pub fn exact(texts: &[&[&str]]) -> Replacement {
     Replacement::Exact(texts.iter().map(|t| t.iter().map(|t| (*t).to_owned()).collect()).collect())
 }
 
-fn ranges(ranges: &[&[(&str, &str)]]) -> Replacement {
+pub fn ranges(ranges: &[&[(&str, &str)]]) -> Replacement {
     let own = |(low, high): &(&str, &str)| ((*low).to_owned(), (*high).to_owned());
     Replacement::Ranges(ranges.iter().map(|r| r.iter().map(own).collect()).collect())
 }
 
 /// Replaces the uses of protected columns, in order.
 fn readdress(target: &str, replacements: Vec<Replacement>) -> Result<Readdressed, Refusal> {
+    readdress_as(&Method::GET, target, replacements)
+}
+
+fn readdress_as(
+    method: &Method,
+    target: &str,
+    replacements: Vec<Replacement>,
+) -> Result<Readdressed, Refusal> {
     let dialect = build(&surface());
     let headers = HeaderMap::new();
-    let head = Head { method: &Method::GET, target, headers: &headers };
+    let head = Head { method, target, headers: &headers };
     let operation = dialect.classify(head)?;
     let mut left = replacements.into_iter();
     let protected = ["mrn", "last_name", "code"];
@@ -35,7 +43,7 @@ fn readdress(target: &str, replacements: Vec<Replacement>) -> Result<Readdressed
     dialect.readdress(head, &aligned)
 }
 
-fn rewritten(query: &str, replacements: Vec<Replacement>) -> String {
+pub fn rewritten(query: &str, replacements: Vec<Replacement>) -> String {
     let readdressed = readdress(&format!("/patients?{query}"), replacements);
     let target = readdressed.unwrap_or_else(|refusal| panic!("{query}: {refusal}")).target;
     target.strip_prefix("/patients?").unwrap().to_owned()
@@ -156,6 +164,8 @@ fn a_preflight_does_not_carry_a_protected_value_up() {
         ("/patients?mrn=eq.A1&select=id", "/patients"),
         ("/wards?or=(mrn.eq.A1)", "/wards"),
         ("/patients?mrn;x=eq", "/patients"),
+        ("/patients?MRN=eq.A1", "/patients"),
+        ("/rpc/find_patient?number=A1", "/rpc/find_patient"),
         ("/patients?id=eq.1", "/patients?id=eq.1"),
         ("/patients", "/patients"),
     ] {
@@ -199,4 +209,38 @@ proptest! {
         let kept = test.replace(&format!("\"{literal}\""), &literal).replace(&literal, "ENVELOPE");
         prop_assert_eq!(done, format!("/patients?{before}{kept}{after}"));
     }
+}
+
+#[test]
+fn in_an_update_no_parameter_becomes_a_tree() {
+    let update = |query: &str, replacement| {
+        readdress_as(&Method::PATCH, &format!("/patients?{query}"), vec![replacement])
+            .map(|readdressed| readdressed.target.replacen("/patients?", "", 1))
+            .map_err(|refusal| refusal.code)
+    };
+    let (one, two) = (("ab7", "aba"), ("bzz", "c22"));
+    for (query, replacement, expected) in [
+        ("last_name=eq.x", ranges(&[&[one]]), "last_name=gte.ab7&last_name=lt.aba"),
+        ("last_name=neq.x", ranges(&[&[two]]), "last_name=not.like.bzz*"),
+        ("last_name=in.(x,y)", ranges(&[&[two], &[two]]), "last_name=like(any).{bzz*,bzz*}"),
+        (
+            "last_name=not.eq.x",
+            ranges(&[&[two, two]]),
+            "last_name=not.like.bzz*&last_name=not.like.bzz*",
+        ),
+        (
+            "or=(last_name.eq.x,id.eq.1)",
+            ranges(&[&[two]]),
+            "or=(and(last_name.gte.bzz,last_name.lt.c22),id.eq.1)",
+        ),
+    ] {
+        assert_eq!(update(query, replacement).as_deref(), Ok(expected), "{query}");
+    }
+    // These ranges hold more than the texts that begin with their first.
+    for range in [("aaa", "aac"), ("aaz", "ab3"), ("aaz", "ab"), ("aaa", "aaa")] {
+        let refused = update("last_name=neq.x", ranges(&[&[range]]));
+        assert_eq!(refused, Err(Code::UnsupportedOperator), "{range:?}");
+    }
+    let distinct = update("last_name=isdistinct.x", ranges(&[&[two]]));
+    assert_eq!(distinct, Err(Code::UnsupportedOperator));
 }

@@ -18,7 +18,7 @@ use std::{path::Path, sync::Arc};
 
 use labseal::{
     base::{
-        class::{ClassParams, Mode, Rung, ValueType},
+        class::{ClassParams, Equality, Mode, Rung, ValueType},
         clock::SystemClock,
         ident::{ClassId, Tenant},
         secret::SecretKey,
@@ -66,7 +66,7 @@ fn open(address: &StoreAddress) -> Result<Keys, KeysError> {
 }
 
 fn class(id: &str, mode: Mode, ty: ValueType, rungs: &[Rung]) -> ClassParams {
-    ClassParams { id: ClassId::new(id), mode, ty, rungs: rungs.to_vec() }
+    ClassParams { id: ClassId::new(id), mode, ty, rungs: rungs.to_vec(), equality: Equality::Exact }
 }
 
 fn classes() -> Vec<ClassParams> {

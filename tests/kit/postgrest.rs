@@ -13,7 +13,7 @@ use super::{
 
 /// A running PostgREST.
 pub struct PostgRest {
-    _server: Process,
+    server: Process,
     address: SocketAddr,
     _folder: TempDir,
 }
@@ -21,12 +21,17 @@ pub struct PostgRest {
 impl PostgRest {
     /// Starts it for the schemas `lab` and `archive`, and waits for its schema cache.
     pub fn start(database: &Database) -> Self {
+        Self::with(database, "")
+    }
+
+    /// The same with more lines in its configuration.
+    pub fn with(database: &Database, lines: &str) -> Self {
         let folder = TempDir::with_prefix("labseal-postgrest-").expect("a temporary folder");
         let (address, admin) = (free_address(), free_address());
         let config = format!(
             "db-uri = \"{}\"\ndb-schemas = \"lab, archive\"\ndb-anon-role = \"postgres\"\n\
              db-pool = 5\ndb-channel-enabled = false\nlog-level = \"info\"\n\
-             server-host = \"127.0.0.1\"\nserver-port = {}\nadmin-server-port = {}\n",
+             server-host = \"127.0.0.1\"\nserver-port = {}\nadmin-server-port = {}\n{lines}",
             database.uri(),
             address.port(),
             admin.port(),
@@ -41,7 +46,12 @@ impl PostgRest {
             assert!(server.runs(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
             Request::get("/ready").try_send(admin).is_ok_and(|answer| answer.status == 200)
         });
-        Self { _server: server, address, _folder: folder }
+        Self { server, address, _folder: folder }
+    }
+
+    /// Has it read the schema again, some time soon.
+    pub fn reload(&self) {
+        self.server.signal("USR1");
     }
 
     /// Where it listens.

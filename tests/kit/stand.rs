@@ -35,7 +35,8 @@ impl Direct {
         Self::of(server, &SCHEMA.replace("numeric(12,4)", "text"))
     }
 
-    fn of(server: &Arc<Postgres>, schema: &str) -> Self {
+    /// Any schema `lab` on a server.
+    pub fn of(server: &Arc<Postgres>, schema: &str) -> Self {
         let database = server.database(schema);
         let api = PostgRest::start(&database);
         Self { database, api }

@@ -5,17 +5,23 @@
 //! every server would read it the same way: [`route`] compares both what stands there and what a
 //! server that normalises more could make of it. `docs/json.md` has examples.
 
+mod form;
+mod names;
 mod path;
 mod route;
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
+use http::{HeaderMap, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
-use self::route::{Path, Route};
+use self::{
+    names::{could_be, last_name},
+    route::{Path, Route},
+};
 use super::{
-    Dialect, Echo, ErrorBody, Head, Readdressed, SurfaceError,
+    Dialect, Echo, ErrorBody, Head, Readdressed, Records, SurfaceError,
     text::{self, Decoded},
 };
 use crate::{
@@ -25,12 +31,41 @@ use crate::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, Filter, Node, Operation, Replacement, Surface, Target, Test, Use, UseKind, Verb,
+        BodyForm, Cells, Described, Filter, Format, Formats, Node, Operation, Page, Placement,
+        Replacement, Surface, Target, Test, Use, UseKind, Verb,
     },
 };
 
 /// RFC 3986 unreserved characters stay as they are.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// What a body of records may be.
+const RECORDS: Formats = Formats {
+    request: &[
+        Format::Csv,
+        Format::Json,
+        Format::JsonSequence,
+        Format::Multipart,
+        Format::Ndjson,
+        Format::Urlencoded,
+    ],
+    cells: Cells::Plain,
+};
+
+/// The same, and what says how a record changes.
+const CHANGES: Formats = Formats {
+    request: &[
+        Format::Csv,
+        Format::Json,
+        Format::JsonPatch,
+        Format::JsonSequence,
+        Format::MergePatch,
+        Format::Multipart,
+        Format::Ndjson,
+        Format::Urlencoded,
+    ],
+    cells: Cells::Plain,
+};
 
 /// The dialect, for one API.
 #[derive(Debug)]
@@ -48,6 +83,10 @@ pub fn build(surface: &Surface) -> Result<Box<dyn Dialect>, Vec<SurfaceError>> {
             problem: "this dialect has no entities; declare it under routes:".to_owned(),
         })
         .collect();
+    errors.extend(surface.functions.iter().map(|function| SurfaceError {
+        at: function.name.to_string(),
+        problem: "this dialect has no functions; declare its route under routes:".to_owned(),
+    }));
     let mut routes = Vec::new();
     for declared in &surface.routes {
         if routes.iter().any(|known: &Route| known.name == declared.pattern) {
@@ -57,6 +96,16 @@ pub fn build(surface: &Surface) -> Result<Box<dyn Dialect>, Vec<SurfaceError>> {
         match Route::new(declared) {
             Ok(route) => routes.push(route),
             Err(found) => errors.extend(found),
+        }
+    }
+    for open in routes.iter().filter(|route| route.is_open) {
+        for other in routes.iter().filter(|other| open.hides(other)) {
+            let problem = format!(
+                "it is open, and a path of it could hold a protected value of {}; give its path a \
+                 word of its own, or protect the parameter there too",
+                other.name
+            );
+            errors.push(SurfaceError { at: open.name.to_string(), problem });
         }
     }
     if errors.is_empty() { Ok(Box::new(Json { routes })) } else { Err(errors) }
@@ -97,6 +146,19 @@ impl Dialect for Json {
         Ok(Readdressed { target, echoes })
     }
 
+    fn describe(&self, _: Head<'_>, _: &[u8], _: &[Described]) -> Option<Vec<u8>> {
+        None
+    }
+
+    // No answer of a route is known to be a whole list, so none of these is ever asked.
+    fn ask_whole(&self, _: &mut HeaderMap) {}
+
+    fn is_whole(&self, _: StatusCode, _: &HeaderMap) -> bool {
+        false
+    }
+
+    fn restate(&self, _: &str, _: &str, _: Records, _: &mut HeaderMap) {}
+
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {
         // RFC 9457, with members of our own.
         let body = json!({
@@ -130,6 +192,7 @@ fn text_for(replacement: &Replacement) -> Result<&str, Refusal> {
             },
             _ => Err(Code::Internal.into()),
         },
+        Replacement::Removed => Err(Code::Internal.into()),
     }
 }
 
@@ -151,23 +214,42 @@ impl Json {
                 uses: Vec::new(),
                 body: BodyForm::Opaque,
                 answer: Node::default(),
+                formats: RECORDS,
+                // What a route does with its parameters is not known, so nothing follows from them.
+                page: Page::Part("route"),
+                own_keys: BTreeMap::new(),
             },
             sites: Vec::new(),
         };
+        if let Some(route) = served.filter(|route| route.is_open) {
+            reading.operation.verb = route.verb;
+            reading.operation.target = Target::Open(route.name.clone());
+            return Ok(reading);
+        }
         // A route of another method that has this path protects the same values in it.
         if let Some(route) = matched {
             self.uses_of(route, &path, head.target, &mut reading)?;
+        }
+        if let Some((route, (name, text))) = served.and_then(|r| Some((r, r.clear_key(&path)?))) {
+            // Not protected, so nothing is replaced; it is a use so that the policy finds it.
+            reading.push(Some(&route.name), format!("path:{name}"), equal(text), None);
         }
         let operation = &mut reading.operation;
         match (served, method) {
             (Some(route), _) => {
                 operation.verb = route.verb;
                 operation.target = Target::Entity(route.name.clone());
-                operation.answer = route.body.clone();
-                let has_body = matches!(route.verb, Verb::Create | Verb::Replace | Verb::Update);
-                if has_body && !route.body.is_empty() {
-                    operation.body = BodyForm::Records(route.body.clone());
+                if route.verb == Verb::Update {
+                    operation.formats = CHANGES;
                 }
+                operation.answer = route.answer.clone();
+                let has_body = matches!(route.verb, Verb::Create | Verb::Replace | Verb::Update);
+                if has_body && !route.request.is_empty() {
+                    let mut body = route.request.clone();
+                    route.place_key(&mut body, &operation.uses);
+                    operation.body = BodyForm::Records(body);
+                }
+                route.place_key(&mut operation.answer, &operation.uses);
             }
             (None, "OPTIONS") => operation.verb = Verb::Describe,
             (None, "GET" | "HEAD") => {
@@ -202,11 +284,7 @@ impl Json {
             let name = parameter.name.text();
             let own = route.query.iter().find(|protected| *protected == name);
             // Servers differ about case, brackets and semicolons in names.
-            let could = |name: &str| {
-                words(name).any(|word| {
-                    route.query.iter().any(|protected| protected.to_lowercase() == word)
-                })
-            };
+            let could = |name: &str| route.query.iter().any(|protected| could_be(name, protected));
             let raw = target.get(parameter.whole.clone()).unwrap_or_default();
             let hidden = raw.contains(';')
                 && (own.is_some()
@@ -256,9 +334,7 @@ impl Json {
         let known = |part: &str| {
             let name = part.split('=').next().unwrap_or_default();
             let name = Decoded::of_query(name, 0..name.len()).ok_or(Code::MalformedTarget)?;
-            let named = |field: &&FieldName| {
-                words(name.text()).any(|word| last_name(field.as_str()).to_lowercase() == word)
-            };
+            let named = |field: &&FieldName| could_be(name.text(), last_name(field.as_str()));
             let mut protected = self.routes.iter().flat_map(|route| &route.fields);
             Ok(match protected.find(named) {
                 Some(field) => (field.to_string(), Named::Protected),
@@ -276,20 +352,6 @@ enum Named {
     Protected,
 }
 
-/// The name of a parameter, and every word in it by which some server may know it: `filter[mrn]`,
-/// `mrn__eq`, `name-like`.
-fn words(name: &str) -> impl Iterator<Item = String> {
-    let name = name.to_lowercase();
-    let whole = name.trim().trim_matches(['\0', '\u{feff}']).to_owned();
-    let split = name.replace("__", " ");
-    let parts: Vec<_> = split
-        .split(|c: char| !c.is_alphanumeric() && c != '_')
-        .filter(|part| !part.is_empty())
-        .map(str::to_owned)
-        .collect();
-    std::iter::once(whole).chain(parts)
-}
-
 impl Reading {
     fn push(
         &mut self,
@@ -300,26 +362,14 @@ impl Reading {
     ) {
         let kind = UseKind::Filter(Filter { operator: "parameter", test });
         let column = FieldName::new(column);
-        self.operation.uses.push(Use { entity: entity.cloned(), column, kind });
+        let (entity, place) = (entity.cloned(), Placement::Within);
+        self.operation.uses.push(Use { entity, column, kind, place });
         self.sites.push(site);
     }
 }
 
 fn equal(text: &Decoded) -> Test {
     Test::Equal(Plaintext::from(text.text()))
-}
-
-/// The name at the end of a field: of `path:mrn`, `query:mrn` and `$.items[*].mrn`, `mrn`.
-fn last_name(field: &str) -> &str {
-    match field.strip_prefix("path:").or_else(|| field.strip_prefix("query:")) {
-        Some(name) => name,
-        None => field
-            .trim_end_matches("[*]")
-            .rsplit(['.', '['])
-            .next()
-            .unwrap_or_default()
-            .trim_matches(['\'', '"', ']']),
-    }
 }
 
 fn undeclared_write(method: &str) -> (Verb, Target) {

@@ -2,11 +2,20 @@
 
 use http::{HeaderMap, HeaderName, header::ACCEPT};
 
-use crate::base::refusal::{Code, Refusal};
+use crate::{
+    base::refusal::{Code, Refusal},
+    model::{Cells, Format, Formats},
+};
+
+/// What the server reads, and how it writes CSV.
+pub(super) const FORMATS: Formats =
+    Formats { request: &[Format::Csv, Format::Json, Format::Urlencoded], cells: Cells::Record };
 
 /// What an answer will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
+    /// Rows as CSV.
+    Csv,
     /// Rows as JSON.
     Json,
     /// A query plan, which holds no values but those of the request.
@@ -17,18 +26,37 @@ pub(super) enum Answer {
 
 /// What the server will choose among the formats that the request accepts.
 pub(super) fn answer(headers: &HeaderMap) -> Answer {
+    chosen(headers).map_or(Answer::Unreadable, |(answer, _)| answer)
+}
+
+/// Whether the answer will be an array of records as they are, with their nulls.
+pub(super) fn is_plain_array(headers: &HeaderMap) -> bool {
+    chosen(headers).is_some_and(|(_, media)| {
+        matches!(media.as_str(), "*/*" | "application/*" | "application/json")
+    })
+}
+
+/// The format that the server will choose, and the range that it answers.
+fn chosen(headers: &HeaderMap) -> Option<(Answer, String)> {
     let mut ranges = Vec::new();
     for value in headers.get_all(ACCEPT) {
         // A header that is not text accepts nothing that we know.
-        let Ok(value) = value.to_str() else { return Answer::Unreadable };
-        ranges.extend(elements(value).into_iter().filter_map(range));
+        ranges.extend(elements(value.to_str().ok()?).into_iter().filter_map(range));
     }
     if ranges.is_empty() && !headers.contains_key(ACCEPT) {
-        return Answer::Json;
+        return Some((Answer::Json, "*/*".to_owned()));
     }
     // By quality, then the more specific first, then as they came: the sort is stable.
     ranges.sort_by_key(|range| std::cmp::Reverse((range.quality, range.specific)));
-    ranges.iter().find_map(|range| known(&range.media)).unwrap_or(Answer::Unreadable)
+    ranges.into_iter().find_map(|range| Some((known(&range.media)?, range.media)))
+}
+
+/// Whether a request asks for a count of its records. Whatever could be such a wish is one.
+pub(super) fn counts(headers: &HeaderMap) -> bool {
+    let text = |value: &http::HeaderValue| {
+        String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase().contains("count")
+    };
+    headers.get_all("prefer").iter().any(text)
 }
 
 fn known(media: &str) -> Option<Answer> {
@@ -36,7 +64,8 @@ fn known(media: &str) -> Option<Answer> {
         "*/*" | "application/*" | "application/json" => Some(Answer::Json),
         "application/vnd.pgrst.object" | "application/vnd.pgrst.object+json" => Some(Answer::Json),
         "application/vnd.pgrst.array" | "application/vnd.pgrst.array+json" => Some(Answer::Json),
-        "text/csv" | "application/geo+json" => Some(Answer::Unreadable),
+        "text/csv" => Some(Answer::Csv),
+        "application/geo+json" => Some(Answer::Unreadable),
         plan if plan.starts_with("application/vnd.pgrst.plan") => Some(Answer::Plan),
         // The server passes over what it cannot make; what it does make is judged by its own type.
         _ => None,
@@ -74,9 +103,36 @@ fn elements(value: &str) -> Vec<&str> {
 
 /// Whether a write answers with the records that it wrote.
 pub(super) fn wants_representation(headers: &HeaderMap) -> bool {
+    prefers(headers, "return=representation")
+}
+
+/// Whether a creation changes records that are there already.
+pub(super) fn merges_duplicates(headers: &HeaderMap) -> bool {
+    prefers(headers, "resolution=merge-duplicates")
+}
+
+/// Whether `Prefer` lists something that begins so.
+pub(super) fn prefers(headers: &HeaderMap, beginning: &str) -> bool {
+    let begins = |part: &str| {
+        let part = part.trim().as_bytes();
+        part.get(..beginning.len())
+            .is_some_and(|part| part.eq_ignore_ascii_case(beginning.as_bytes()))
+    };
+    headers
+        .get_all("prefer")
+        .iter()
+        .any(|value| String::from_utf8_lossy(value.as_bytes()).split(',').any(begins))
+}
+
+/// Whether points in time are asked for, and read, in another zone than UTC.
+pub(super) fn is_zoned(headers: &HeaderMap) -> bool {
+    let is_utc = ["timezone=utc", "timezone=etc/utc", "timezone=gmt"];
     headers.get_all("prefer").iter().any(|value| {
-        let text = String::from_utf8_lossy(value.as_bytes());
-        text.split(',').any(|part| part.trim().eq_ignore_ascii_case("return=representation"))
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        value
+            .split(',')
+            .map(str::trim)
+            .any(|part| part.starts_with("timezone") && !is_utc.contains(&part))
     })
 }
 
@@ -103,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    fn chosen(accept: &str) -> Answer {
+    fn format(accept: &str) -> Answer {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
         answer(&headers)
@@ -118,13 +174,14 @@ mod tests {
             ("application/vnd.pgrst.object+json", Answer::Json),
             ("application/vnd.pgrst.array+json;nulls=stripped", Answer::Json),
             ("text/csv;q=0.5, application/json", Answer::Json),
-            ("application/json;q=0.5, text/csv", Answer::Unreadable),
-            ("text/csv, application/json", Answer::Unreadable),
+            ("application/json;q=0.5, text/csv", Answer::Csv),
+            ("text/csv, application/json", Answer::Csv),
+            ("application/geo+json, text/csv", Answer::Unreadable),
             ("application/json;q=0", Answer::Unreadable),
             ("text/html", Answer::Unreadable),
             ("application/vnd.pgrst.plan+json; for=\"text/csv, x\"", Answer::Plan),
         ] {
-            assert_eq!(chosen(accept), expected, "{accept}");
+            assert_eq!(format(accept), expected, "{accept}");
         }
     }
 }

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    base::ident::{EntityName, FieldName},
+    base::{
+        ident::{EntityName, FieldName},
+        near,
+    },
     dialect::SurfaceError,
-    model::{FieldRef, Node, Surface},
+    model::{BindDecl, FieldRef, FunctionDecl, Node, Rest, Surface, Unknown},
 };
 
 /// A declared entity.
@@ -14,12 +17,21 @@ pub(super) struct Entity {
     pub(super) name: EntityName,
     /// Its protected columns.
     pub(super) columns: BTreeSet<String>,
+    /// What else its records hold.
+    pub(super) rest: Rest,
+    /// Whether values are bound to their record.
+    pub(super) bind: Option<BindDecl>,
 }
 
 impl Entity {
     /// One of which the policy says nothing.
     pub(super) fn undeclared(name: EntityName) -> Self {
-        Self { name, columns: BTreeSet::new() }
+        Self { name, columns: BTreeSet::new(), rest: Rest::default(), bind: None }
+    }
+
+    /// Whether a body must be read to be judged.
+    pub(super) fn has_say_in_bodies(&self) -> bool {
+        !self.columns.is_empty() || self.rest.unknown == Unknown::Deny
     }
 
     /// The column as a declared field, if it is one.
@@ -36,13 +48,23 @@ impl Entity {
     }
 }
 
+/// A declared function.
+#[derive(Debug)]
+pub(super) struct Function {
+    /// What its arguments are fields of.
+    pub(super) arguments: Entity,
+    /// Schema and table whose records it returns.
+    pub(super) returns: Option<(String, String)>,
+}
+
 /// Everything declared of one API.
 #[derive(Debug)]
 pub(super) struct Declared {
     /// The first is the default.
     schemas: Vec<String>,
     entities: BTreeMap<(String, String), Entity>,
-    /// The names of all protected columns.
+    functions: BTreeMap<(String, String), Function>,
+    /// The names of all protected columns and arguments.
     columns: BTreeSet<String>,
 }
 
@@ -80,9 +102,22 @@ impl Declared {
                 );
             }
             let columns = entity.fields.iter().map(|field| field.as_str().to_owned()).collect();
-            let declared = Entity { name: entity.name.clone(), columns };
+            let declared = Entity {
+                name: entity.name.clone(),
+                columns,
+                rest: entity.rest.clone(),
+                bind: entity.bind.clone(),
+            };
             if entities.insert((schema.to_owned(), table.to_owned()), declared).is_some() {
                 wrong(name, "it is declared twice");
+            }
+        }
+        for function in &surface.functions {
+            let name = function.name.as_str();
+            if !parts(name).is_some_and(|(schema, _)| {
+                schemas.contains(&schema) || (schemas.is_empty() && schema == "public")
+            }) {
+                wrong(name, "write it as schema.function, of a schema under schemas:");
             }
         }
         if !errors.is_empty() {
@@ -91,8 +126,20 @@ impl Declared {
         if schemas.is_empty() {
             schemas.push("public".to_owned());
         }
-        let columns = entities.values().flat_map(|e: &Entity| e.columns.iter().cloned()).collect();
-        Ok(Self { schemas, entities, columns })
+        let mut functions = BTreeMap::new();
+        for FunctionDecl { name, arguments, returns } in &surface.functions {
+            let columns = arguments.iter().map(|field| field.as_str().to_owned()).collect();
+            let arguments =
+                Entity { columns, ..Entity::undeclared(FunctionDecl::arguments_of(name)) };
+            let returns = returns.as_ref().and_then(|entity| parts(entity.as_str()));
+            if let Some(name) = parts(name.as_str()) {
+                functions.insert(name, Function { arguments, returns });
+            }
+        }
+        let arguments = functions.values().map(|function: &Function| &function.arguments);
+        let columns = entities.values().chain(arguments).flat_map(|e: &Entity| &e.columns);
+        let columns = columns.cloned().collect();
+        Ok(Self { schemas, entities, functions, columns })
     }
 
     /// The schema a request is about, or `None` if the policy knows nothing of it.
@@ -108,9 +155,20 @@ impl Declared {
         self.entities.get(&(schema.to_owned(), table.to_owned()))
     }
 
-    /// Whether some entity protects a column of this name.
+    /// What a field is bound to, if it is: the declaration of its entity.
+    pub(super) fn bind_of(&self, field: &FieldRef) -> Option<&BindDecl> {
+        let entity = self.entities.values().find(|entity| entity.name == field.entity)?;
+        entity.bind.as_ref().filter(|bind| bind.fields.contains(&field.field))
+    }
+
+    /// A declared function.
+    pub(super) fn function(&self, schema: &str, name: &str) -> Option<&Function> {
+        self.functions.get(&(schema.to_owned(), name.to_owned()))
+    }
+
+    /// Whether some server may take the name for that of a protected column or argument.
     pub(super) fn protects(&self, column: &str) -> bool {
-        self.columns.contains(column)
+        self.columns.iter().any(|protected| near::is_near(protected, column))
     }
 
     /// Whether a server that knows fewer letters than we do could read a protected column where we
@@ -123,4 +181,9 @@ impl Declared {
                     .is_some_and(|next| !next.is_ascii())
             })
     }
+}
+
+/// Schema and name of what is fully qualified.
+fn parts(name: &str) -> Option<(String, String)> {
+    name.split_once('.').map(|(schema, name)| (schema.to_owned(), name.to_owned()))
 }

@@ -2,37 +2,54 @@
 
 use std::ops::Range;
 
-use super::cursor::{Cursor, Field};
-use crate::base::secret::Plaintext;
+use zeroize::Zeroizing;
+
+use super::{
+    array::{self, Like},
+    cursor::{Cursor, Field},
+    operators::{self, Kind, Modifiers, Operator},
+};
+use crate::{
+    base::secret::Plaintext,
+    model::{Case, Test},
+};
 
 /// How deep logic trees and embeds may nest.
 pub(super) const MAX_DEPTH: usize = 64;
-
-/// A literal in clear, and where it is spelled (with its quotes).
-pub(super) struct Literal {
-    pub(super) value: Plaintext,
-    pub(super) span: Range<usize>,
-}
-
-/// What is tested.
-pub(super) enum Op {
-    /// `eq` or, if `unequal`, `neq`.
-    Equal { unequal: bool, literal: Literal },
-    /// One of a list.
-    In(Vec<Literal>),
-    /// Null or not.
-    IsNull,
-    /// Anything else, as the server spells it.
-    Other(&'static str),
-}
 
 /// An operator with its value.
 pub(super) struct Expr {
     /// Whether `not.` stands before it.
     pub(super) negated: bool,
-    pub(super) op: Op,
+    /// As the server spells it.
+    pub(super) operator: &'static str,
+    pub(super) test: Test,
+    pub(super) form: Form,
+    pub(super) sense: Sense,
     /// From `not.` to the end of the value.
     pub(super) span: Range<usize>,
+}
+
+/// How literals are spelled.
+#[derive(Clone)]
+pub(super) enum Form {
+    /// In the parentheses of a list: where each stands, with its quotes.
+    List(Vec<Range<usize>>),
+    /// In a way that replacements do not fit into: so many of them. The test is spelled anew.
+    Respelled(usize),
+    /// Alone, at this place.
+    Single(Range<usize>),
+}
+
+/// When a test holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sense {
+    /// Where a literal does not match, or the column is null.
+    Distinct,
+    /// Where a literal matches.
+    Matching,
+    /// Where no literal matches, and the column is not null.
+    Unmatching,
 }
 
 /// A test inside a logic tree.
@@ -52,25 +69,6 @@ enum Place {
     InTree,
 }
 
-/// Operators that take `(any)` or `(all)`: plain, any, all.
-const QUANTIFIED: &[(&str, &str, &str)] = &[
-    ("eq", "eq(any)", "eq(all)"),
-    ("gte", "gte(any)", "gte(all)"),
-    ("gt", "gt(any)", "gt(all)"),
-    ("lte", "lte(any)", "lte(all)"),
-    ("lt", "lt(any)", "lt(all)"),
-    ("like", "like(any)", "like(all)"),
-    ("ilike", "ilike(any)", "ilike(all)"),
-    ("match", "match(any)", "match(all)"),
-    ("imatch", "imatch(any)", "imatch(all)"),
-];
-
-/// Operators without modifiers.
-const PLAIN: &[&str] = &["neq", "isdistinct", "cs", "cd", "ov", "sl", "sr", "nxr", "nxl", "adj"];
-
-/// Full-text operators, which take a language.
-const FULL_TEXT: &[&str] = &["fts", "plfts", "phfts", "wfts"];
-
 /// A whole parameter value as a test. `None` if it is not one.
 pub(super) fn alone(text: &str) -> Option<Expr> {
     let mut cursor = Cursor::new(text);
@@ -81,10 +79,7 @@ pub(super) fn alone(text: &str) -> Option<Expr> {
 /// Whether the server would take a value for a test, though it may not be a valid one.
 pub(super) fn looks_like_test(text: &str) -> bool {
     let word = text.split(['.', '(']).next().unwrap_or_default();
-    matches!(word, "not" | "is" | "in")
-        || QUANTIFIED.iter().any(|(plain, ..)| *plain == word)
-        || PLAIN.contains(&word)
-        || FULL_TEXT.contains(&word)
+    text.contains('.') && (word == "not" || operators::named(word).is_some())
 }
 
 /// A whole parameter value as the members of a logic tree: `(a.eq.1,not.or(…))`.
@@ -142,18 +137,8 @@ fn tree_test(c: &mut Cursor<'_>) -> Option<TreeTest> {
 fn expr(c: &mut Cursor<'_>, place: Place) -> Option<Expr> {
     let start = c.at();
     let negated = c.eat("not.");
-    let op = operation(c, place)?;
-    Some(Expr { negated, op, span: start..c.at() })
-}
-
-fn operation(c: &mut Cursor<'_>, place: Place) -> Option<Op> {
-    if c.eat("in.") {
-        return list(c).map(Op::In);
-    }
-    if c.eat("is.") {
-        return is(c, place);
-    }
     let word = c.take_while(|next| next.is_ascii_lowercase());
+    let operator = operators::named(word)?;
     let modifier = if c.eat("(") {
         let modifier = c.identifier()?;
         if !c.eat(")") {
@@ -166,34 +151,117 @@ fn operation(c: &mut Cursor<'_>, place: Place) -> Option<Op> {
     if !c.eat(".") {
         return None;
     }
-    let literal = literal(c, place)?;
-    if let Some((plain, any, all)) = QUANTIFIED.iter().find(|(plain, ..)| *plain == word) {
-        return match modifier {
-            None if word == "eq" => Some(Op::Equal { unequal: false, literal }),
-            None => Some(Op::Other(plain)),
-            Some("any") => Some(Op::Other(any)),
-            Some("all") => Some(Op::Other(all)),
-            Some(_) => None,
-        };
-    }
-    if let Some(plain) = PLAIN.iter().find(|plain| **plain == word && modifier.is_none()) {
-        return Some(match *plain {
-            "neq" => Op::Equal { unequal: true, literal },
-            other => Op::Other(other),
-        });
-    }
-    FULL_TEXT.iter().find(|plain| **plain == word).map(|plain| Op::Other(plain))
+    let Asked { operator, test, form, sense } = match (operator.modifiers, modifier) {
+        (_, None) | (Modifiers::Language, Some(_)) => asked(c, operator, place)?,
+        (Modifiers::Quantifiers { any, .. }, Some("any")) => {
+            let array = literal(c, place)?;
+            Asked::respelled(any, quantified(operator.kind, Quantifier::Any, &array))
+        }
+        (Modifiers::Quantifiers { all, .. }, Some("all")) => {
+            let array = literal(c, place)?;
+            Asked::respelled(all, quantified(operator.kind, Quantifier::All, &array))
+        }
+        (Modifiers::None | Modifiers::Quantifiers { .. }, Some(_)) => return None,
+    };
+    Some(Expr { negated, operator, test, form, sense, span: start..c.at() })
 }
 
-fn is(c: &mut Cursor<'_>, place: Place) -> Option<Op> {
+/// What an operator asks with its value.
+struct Asked {
+    operator: &'static str,
+    test: Test,
+    form: Form,
+    sense: Sense,
+}
+
+impl Asked {
+    /// A test that is spelled anew if its literals are replaced.
+    fn respelled(operator: &'static str, test: Test) -> Self {
+        let count = match &test {
+            Test::Bound { .. } | Test::Equal(_) | Test::Pattern { .. } => 1,
+            Test::In(literals) => literals.len(),
+            Test::IsNull | Test::Other => 0,
+        };
+        Self { operator, test, form: Form::Respelled(count), sense: Sense::Matching }
+    }
+}
+
+fn asked(c: &mut Cursor<'_>, operator: &Operator, place: Place) -> Option<Asked> {
+    let word = operator.word;
+    let sense = match operator.kind {
+        Kind::In => {
+            let (values, spans) = list(c)?;
+            let (test, form) = (Test::In(values), Form::List(spans));
+            return Some(Asked { operator: word, test, form, sense: Sense::Matching });
+        }
+        Kind::Is => return is(c, place),
+        Kind::Distinct => Sense::Distinct,
+        Kind::Equal => Sense::Matching,
+        Kind::Unequal => Sense::Unmatching,
+        Kind::Bound(_) | Kind::Closed(_) | Kind::Like(_) => {
+            let text = literal(c, place)?;
+            return Some(Asked::respelled(word, test_of(operator.kind, &text)));
+        }
+    };
+    let start = c.at();
+    let test = Test::Equal(Plaintext::from(literal(c, place)?.as_str()));
+    Some(Asked { operator: word, test, form: Form::Single(start..c.at()), sense })
+}
+
+/// What an operator asks of one text.
+fn test_of(kind: Kind, text: &str) -> Test {
+    match kind {
+        Kind::Bound(bound) => Test::Bound { bound, literal: Plaintext::from(text) },
+        Kind::Equal => Test::Equal(Plaintext::from(text)),
+        Kind::Like(case) => match (array::like(text), case) {
+            (Like::Plain(plain), Case::Exact) => Test::Equal(Plaintext::from(plain.as_str())),
+            (Like::Plain(_) | Like::Wild, _) => {
+                let pattern = Zeroizing::new(text.replace('*', "%"));
+                Test::Pattern { pattern: Plaintext::from(pattern.as_str()), case }
+            }
+            (Like::Broken, _) => Test::Other,
+        },
+        Kind::Closed(_) | Kind::Distinct | Kind::In | Kind::Is | Kind::Unequal => Test::Other,
+    }
+}
+
+/// `any` or `all`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Quantifier {
+    All,
+    Any,
+}
+
+/// An operator on each element of an array. One element is the operator alone; several are a list
+/// where one of them must be equal. All of several, or all of none, is nothing else.
+fn quantified(kind: Kind, quantifier: Quantifier, array: &str) -> Test {
+    let Some(elements) = array::elements(array) else { return Test::Other };
+    let mut tests: Vec<_> = elements.iter().map(|text| test_of(kind, text)).collect();
+    if tests.len() == 1 {
+        return tests.pop().unwrap_or(Test::Other);
+    }
+    let equal = |test| match test {
+        Test::Equal(literal) => Some(literal),
+        Test::Bound { .. } | Test::In(_) | Test::IsNull | Test::Other | Test::Pattern { .. } => {
+            None
+        }
+    };
+    let literals: Option<Vec<_>> = tests.into_iter().map(equal).collect();
+    match (quantifier, literals) {
+        (Quantifier::Any, Some(literals)) => Test::In(literals),
+        (Quantifier::All | Quantifier::Any, _) => Test::Other,
+    }
+}
+
+fn is(c: &mut Cursor<'_>, place: Place) -> Option<Asked> {
     let word = c.take_while(|next| next.is_ascii_alphabetic() || next == '_').to_ascii_lowercase();
     let ends = match place {
         Place::Alone => c.is_done(),
         Place::InTree => ends_in_tree(c),
     };
     match word.as_str() {
-        "null" | "not_null" if ends => Some(Op::IsNull),
-        "true" | "false" | "unknown" if ends => Some(Op::Other("is")),
+        "null" | "not_null" if ends => Some(Asked::respelled("is.null", Test::IsNull)),
+        "true" | "false" | "unknown" if ends => Some(Asked::respelled("is", Test::Other)),
         _ => None,
     }
 }
@@ -205,19 +273,17 @@ fn ends_in_tree(c: &Cursor<'_>) -> bool {
     ahead.is_done() || matches!(ahead.peek(), Some(',' | ')'))
 }
 
-fn literal(c: &mut Cursor<'_>, place: Place) -> Option<Literal> {
-    let start = c.at();
-    let value = match place {
-        Place::Alone => Plaintext::from(c.take_rest()),
-        Place::InTree => tree_value(c)?,
-    };
-    Some(Literal { value, span: start..c.at() })
+fn literal(c: &mut Cursor<'_>, place: Place) -> Option<Zeroizing<String>> {
+    match place {
+        Place::Alone => Some(Zeroizing::new(c.take_rest().to_owned())),
+        Place::InTree => tree_value(c),
+    }
 }
 
 /// Quoted; or an array in braces; or everything up to a comma or a closing parenthesis.
-fn tree_value(c: &mut Cursor<'_>) -> Option<Plaintext> {
+fn tree_value(c: &mut Cursor<'_>) -> Option<Zeroizing<String>> {
     if let Some(text) = c.attempt(quoted_element) {
-        return Some(Plaintext::new(text.into_bytes()));
+        return Some(text);
     }
     let start = c.at();
     let array = c.attempt(|c| {
@@ -226,33 +292,32 @@ fn tree_value(c: &mut Cursor<'_>) -> Option<Plaintext> {
         (opened && c.eat("}")).then_some(())
     });
     if array.is_some() {
-        return ends_in_tree(c).then(|| Plaintext::from(c.since(start)));
+        return ends_in_tree(c).then(|| Zeroizing::new(c.since(start).to_owned()));
     }
-    Some(Plaintext::from(bare_element(c)))
+    Some(bare_element(c))
 }
 
-fn quoted_element(c: &mut Cursor<'_>) -> Option<String> {
-    let text = c.quoted()?;
+fn quoted_element(c: &mut Cursor<'_>) -> Option<Zeroizing<String>> {
+    let text = Zeroizing::new(c.quoted()?);
     matches!(c.peek(), None | Some(',' | ')')).then_some(text)
 }
 
-fn bare_element<'a>(c: &mut Cursor<'a>) -> &'a str {
-    c.take_while(|next| !matches!(next, ',' | ')'))
+fn bare_element(c: &mut Cursor<'_>) -> Zeroizing<String> {
+    Zeroizing::new(c.take_while(|next| !matches!(next, ',' | ')')).to_owned())
 }
 
-/// `(a,"b,c")`. The server reads a list of one empty element as the empty list.
-fn list(c: &mut Cursor<'_>) -> Option<Vec<Literal>> {
+/// `(a,"b,c")`: the values, and where each stands. The server reads a list of one empty element as
+/// the empty list.
+fn list(c: &mut Cursor<'_>) -> Option<(Vec<Plaintext>, Vec<Range<usize>>)> {
     if !c.eat_lexeme("(") {
         return None;
     }
-    let mut found = Vec::new();
+    let (mut values, mut spans) = (Vec::new(), Vec::new());
     loop {
         let start = c.at();
-        let value = match c.attempt(quoted_element) {
-            Some(text) => Plaintext::new(text.into_bytes()),
-            None => Plaintext::from(bare_element(c)),
-        };
-        found.push(Literal { value, span: start..c.at() });
+        let value = c.attempt(quoted_element).unwrap_or_else(|| bare_element(c));
+        values.push(Plaintext::from(value.as_str()));
+        spans.push(start..c.at());
         if c.eat_lexeme(")") {
             break;
         }
@@ -260,25 +325,15 @@ fn list(c: &mut Cursor<'_>) -> Option<Vec<Literal>> {
             return None;
         }
     }
-    if found.len() == 1 && found.iter().all(|literal| literal.value.is_empty()) {
-        found.clear();
+    if values.len() == 1 && values.iter().all(Plaintext::is_empty) {
+        return Some((Vec::new(), Vec::new()));
     }
-    Some(found)
+    Some((values, spans))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn operator(text: &str) -> Option<&'static str> {
-        match alone(text)?.op {
-            Op::Equal { unequal: false, .. } => Some("eq"),
-            Op::Equal { unequal: true, .. } => Some("neq"),
-            Op::In(_) => Some("in"),
-            Op::IsNull => Some("is.null"),
-            Op::Other(other) => Some(other),
-        }
-    }
 
     #[test]
     fn operators_are_told_apart() {
@@ -293,6 +348,8 @@ mod tests {
             ("fts(english).x", Some("fts")),
             ("isdistinct.A1", Some("isdistinct")),
             ("neq(any).{A1}", None),
+            ("in(any).(A1)", None),
+            ("fts(", None),
             ("EQ.A1", None),
             ("not.not.eq.A1", None),
             ("is.nullx", None),
@@ -300,16 +357,18 @@ mod tests {
             ("in.(a", None),
             ("A1", None),
         ] {
-            assert_eq!(operator(text), expected, "{text}");
+            assert_eq!(alone(text).map(|expr| expr.operator), expected, "{text}");
         }
     }
 
     #[test]
     fn a_list_of_one_empty_element_is_empty() {
-        for text in ["in.()", "in.(\"\")"] {
-            assert!(matches!(alone(text).unwrap().op, Op::In(list) if list.is_empty()));
-        }
-        assert!(matches!(alone("in.(,)").unwrap().op, Op::In(list) if list.len() == 2));
+        let count = |text| match alone(text).unwrap().test {
+            Test::In(list) => list.len(),
+            test => panic!("{text}: {test:?}"),
+        };
+        assert_eq!([count("in.()"), count("in.(\"\")"), count("in.(,)")], [0, 0, 2]);
+        assert_eq!([count("eq(any).{}"), count("eq(any).{A1,B2}")], [0, 2]);
     }
 
     #[test]

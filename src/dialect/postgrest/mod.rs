@@ -1,6 +1,6 @@
 //! PostgREST: tables, views and functions of PostgreSQL, filtered by their query string.
 //!
-//! [`query`] parses parameters, [`classify`] says what they use and where it is spelled, and
+//! [`query`] parses parameters, [`walk`] finds what they use and where it is spelled, and
 //! [`rewrite`] spells replacements. `docs/postgrest.md` says what passes, is rewritten and refused.
 //!
 //! # Why
@@ -8,30 +8,40 @@
 //! are lax, ours are strict: see [`query`]. (2026-11)
 
 mod accept;
+mod array;
+mod bind;
+mod call;
 mod classify;
 mod cursor;
 mod declared;
 mod echo;
 mod embed;
 mod filter;
+mod openapi;
+mod operators;
 mod order;
+mod page;
 mod query;
 mod rewrite;
 mod select;
 mod target;
+mod walk;
+mod whole;
 
-use http::Method;
+pub use operators::{Kind, Modifiers, OPERATORS, Operator};
+
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::json;
 
-use self::declared::Declared;
-use super::{Dialect, Echo, ErrorBody, Head, Readdressed, SurfaceError, text};
+use self::{declared::Declared, rewrite::Trees};
+use super::{Dialect, Echo, ErrorBody, Head, Readdressed, Records, SurfaceError, text};
 use crate::{
     base::{
         ident::RequestId,
         refusal::{Blame, Code, Refusal},
         secret::Plaintext,
     },
-    model::{Operation, Replacement, Surface},
+    model::{Described, Operation, Replacement, Surface, Verb},
 };
 
 /// The dialect, for one API.
@@ -55,23 +65,36 @@ impl Dialect for PostgRest {
         head: Head<'_>,
         replacements: &[Option<Replacement>],
     ) -> Result<Readdressed, Refusal> {
-        let sites = classify::read(&self.declared, head)?.sites;
+        let classify::Reading { operation, sites, additions } =
+            classify::read(&self.declared, head)?;
         if sites.len() != replacements.len() {
             return Err(Code::Internal.into());
         }
         if head.method == Method::OPTIONS {
             return Ok(self.readdress_options(head));
         }
+        let trees = match operation.verb {
+            Verb::Delete | Verb::Replace | Verb::Update => Trees::Twice,
+            Verb::Call | Verb::Create | Verb::Describe | Verb::Read => Trees::Once,
+        };
         let mut edits = Vec::new();
         let mut echoes = Vec::new();
         for (site, replacement) in sites.iter().zip(replacements) {
             let Some(replacement) = replacement else { continue };
-            let found = rewrite::edits(head.target, site, replacement)?;
-            if let classify::Site::Parameter { whole, .. } = site {
+            if let (walk::Site::Term { whole, place, from, next }, Replacement::Removed) =
+                (site, replacement)
+            {
+                rewrite::remove_term(head.target, (whole, *place, *from, *next), &mut edits)?;
+                continue;
+            }
+            let found = rewrite::edits(head.target, site, replacement, trees)?;
+            if let walk::Site::Argument { whole, .. } | walk::Site::Parameter { whole, .. } = site {
                 echoes.extend(echo_of(head.target, whole.clone(), &found)?);
             }
             edits.extend(found);
         }
+        edits.extend(additions);
+        edits.sort_by_key(|(range, _)| range.start);
         let target = text::splice(head.target, &edits).ok_or(Code::Internal)?;
         if !edits.is_empty() {
             // The whole query first: rewriting may have moved parameters to other names.
@@ -79,6 +102,25 @@ impl Dialect for PostgRest {
             echoes.insert(0, Echo { written: echo::canonical(&target)?, original });
         }
         Ok(Readdressed { target, echoes })
+    }
+
+    fn describe(&self, head: Head<'_>, document: &[u8], fields: &[Described]) -> Option<Vec<u8>> {
+        let profile = accept::profile(head.headers, &classify::ACCEPT_PROFILE).ok()?;
+        let schema = self.declared.schema(profile)?;
+        let document = std::str::from_utf8(document).ok()?;
+        openapi::annotate(document, schema, fields).map(String::into_bytes)
+    }
+
+    fn ask_whole(&self, headers: &mut HeaderMap) {
+        whole::ask(headers);
+    }
+
+    fn is_whole(&self, status: StatusCode, headers: &HeaderMap) -> bool {
+        whole::is_said(status, headers)
+    }
+
+    fn restate(&self, asked: &str, sent: &str, records: Records, headers: &mut HeaderMap) {
+        whole::restate(asked, sent, records, headers);
     }
 
     fn refuse(&self, refusal: &Refusal, request: RequestId) -> ErrorBody {

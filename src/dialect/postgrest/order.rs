@@ -1,12 +1,20 @@
 //! `order=`: columns with direction and place of nulls, and columns of embedded relations.
 
+use std::ops::Range;
+
 use super::cursor::{Cursor, Field, Name};
+use crate::model::{Direction, Nulls};
 
 /// One term of an order.
 pub(super) struct Term {
     /// The embedded relation whose column it is.
     pub(super) relation: Option<Name>,
     pub(super) field: Field,
+    pub(super) direction: Direction,
+    /// Where they go, said or not.
+    pub(super) nulls: Nulls,
+    /// The whole term.
+    pub(super) span: Range<usize>,
 }
 
 /// Parses the whole parameter. `None` if it is not an order.
@@ -21,19 +29,34 @@ pub(super) fn parse(text: &str) -> Option<Vec<Term>> {
 
 fn term(c: &mut Cursor<'_>) -> Option<Term> {
     c.skip_blanks();
-    let term = match c.attempt(related) {
-        Some(term) => term,
-        None => Term { relation: None, field: c.field()? },
+    let start = c.at();
+    let (relation, field) = match c.attempt(related) {
+        Some((relation, field)) => (Some(relation), field),
+        None => (None, c.field()?),
     };
     c.skip_blanks();
-    let _direction = c.eat(".asc") || c.eat(".desc");
-    let _nulls = c.eat(".nullsfirst") || c.eat(".nullslast");
+    // PostgreSQL takes a null for greater than every value.
+    let (direction, usual) = if c.eat(".desc") {
+        (Direction::Descending, Nulls::First)
+    } else {
+        c.eat(".asc");
+        (Direction::Ascending, Nulls::Last)
+    };
+    let nulls = if c.eat(".nullsfirst") {
+        Nulls::First
+    } else if c.eat(".nullslast") {
+        Nulls::Last
+    } else {
+        usual
+    };
+    let span = start..c.at();
     c.skip_blanks();
-    (c.is_done() || c.peek() == Some(',')).then_some(term)
+    let ends = c.is_done() || c.peek() == Some(',');
+    ends.then_some(Term { relation, field, direction, nulls, span })
 }
 
 /// `rel(column)`.
-fn related(c: &mut Cursor<'_>) -> Option<Term> {
+fn related(c: &mut Cursor<'_>) -> Option<(Name, Field)> {
     let relation = c.name()?;
     if !c.eat("(") {
         return None;
@@ -41,7 +64,7 @@ fn related(c: &mut Cursor<'_>) -> Option<Term> {
     c.skip_blanks();
     let field = c.field()?;
     c.skip_blanks();
-    c.eat(")").then_some(Term { relation: Some(relation), field })
+    c.eat(")").then_some((relation, field))
 }
 
 #[cfg(test)]

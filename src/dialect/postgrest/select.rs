@@ -13,8 +13,8 @@ pub(super) enum Item {
     Column { alias: Option<String>, field: Field, cast: Cast, aggregate: Option<&'static str> },
     /// `count()`, of rows.
     Count,
-    /// Another relation.
-    Embed { alias: Option<String>, relation: Name, spread: Spread, items: Vec<Item> },
+    /// Another relation, whose items begin at `inside`.
+    Embed { alias: Option<String>, relation: Name, spread: Spread, inside: usize, items: Vec<Item> },
 }
 
 /// Whether a column is cast.
@@ -77,8 +77,9 @@ fn item(c: &mut Cursor<'_>, depth: usize) -> Option<Item> {
     let head = c.attempt(embed_head);
     let item = match head {
         Some((alias, relation, spread)) => {
+            let inside = c.at();
             let items = if c.eat_lexeme(")") { Vec::new() } else { embedded(c, depth)? };
-            Item::Embed { alias, relation, spread, items }
+            Item::Embed { alias, relation, spread, inside, items }
         }
         None => plain(c)?,
     };
@@ -135,8 +136,8 @@ fn plain(c: &mut Cursor<'_>) -> Option<Item> {
     let aggregate = aggregate(c)?;
     let outer = cast(c)?;
     let cast = match (inner, outer, aggregate) {
-        // What is counted is not the value, so neither cast touches it in a way that shows.
-        (_, _, Some("count")) | (Cast::None, Cast::None, _) => Cast::None,
+        // What is counted is not the value, so a cast of the count does not touch it.
+        (Cast::None, _, Some("count")) | (Cast::None, Cast::None, _) => Cast::None,
         _ => Cast::Other,
     };
     ends(c).then_some(Item::Column { alias, field, cast, aggregate })

@@ -1,0 +1,238 @@
+//! What labseal must refuse, and why: the tables of `docs/postgrest.md`, written down once more by
+//! someone who has not looked at how labseal reads a request.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    ask::{Ask, Body, Condition, Item, Op, Outcome, Param, Place, Target, Term, Test},
+    lab::{Column, Kind, Mode, Relation, Standing, Table, is_protected_name, table},
+    values::Value,
+};
+
+type Codes = BTreeSet<&'static str>;
+
+/// How a column stands where it is used.
+enum Known {
+    /// It is a declared column.
+    Protected,
+    /// What it belongs to is not known, but its name is that of a protected one.
+    ByName,
+    /// It needs no protection.
+    Harmless,
+}
+
+/// Every code with which a request may be refused; none if it must be answered.
+pub fn refusals(ask: &Ask) -> Codes {
+    let mut codes = Codes::new();
+    let target = match ask.target {
+        Target::Function(_, true) => return codes,
+        Target::Function(_, false) => return Codes::from(["LS205"]),
+        Target::Table(target) => target,
+    };
+    let writes = !matches!(ask.method, "GET" | "HEAD");
+    if target.standing == Standing::Unknown && writes {
+        codes.insert("LS204");
+    }
+    for param in &ask.params {
+        let mutates = matches!(ask.method, "DELETE" | "PATCH" | "PUT");
+        parameter(target, param, mutates, &mut codes);
+    }
+    if let Some(body) = &ask.body {
+        records(target, body, &mut codes);
+    }
+    let comes_back = !writes || ask.prefers("return=representation");
+    if comes_back
+        && ask.header("Accept") == Some("text/html")
+        && shows_protected(target, ask.selection(), true)
+    {
+        codes.insert("LS107");
+    }
+    codes
+}
+
+fn known(target: &Table, place: &Place, column: &Column) -> Known {
+    let table = place.table.unwrap_or(target);
+    let is_unknown = place.is_hidden || table.standing == Standing::Unknown;
+    match (is_unknown, column.is_protected()) {
+        (true, _) if is_protected_name(column.name) => Known::ByName,
+        (false, true) => Known::Protected,
+        (true | false, _) => Known::Harmless,
+    }
+}
+
+fn parameter(target: &'static Table, param: &Param, mutates: bool, codes: &mut Codes) {
+    match param {
+        Param::Select(items) => {
+            let own = Place::default();
+            selection(target, &own, items, is_grouped(items), codes);
+        }
+        Param::Where(place, condition) => {
+            let alone = place.path.is_empty() && matches!(condition, Condition::Test(_));
+            for test in condition.tests() {
+                codes.extend(match known(target, place, test.column) {
+                    Known::Protected => operator(test.column, test, mutates && alone),
+                    Known::ByName => Some("LS207"),
+                    Known::Harmless => None,
+                });
+            }
+        }
+        Param::Order(place, terms) => {
+            codes.extend(terms.iter().filter_map(|term| ordered(target, place, term)));
+        }
+        Param::Conflict(columns) => {
+            let declared = target.standing == Standing::Declared;
+            let searched = |c: &&Column| matches!(c.mode, Mode::Random | Mode::Searchable);
+            codes.extend((declared && columns.iter().any(searched)).then_some("LS108"));
+        }
+        Param::Slip(_, Outcome::Refused(code)) => {
+            codes.insert(code);
+        }
+        Param::Slip(_, Outcome::Passes)
+        | Param::Page(..)
+        | Param::Columns(_)
+        | Param::Argument(..) => {}
+    }
+}
+
+/// The table of operators and modes.
+fn operator(column: &Column, test: &Test, retested: bool) -> Option<&'static str> {
+    const REFUSED: Option<&str> = Some("LS104");
+    if test.json.is_some() {
+        return Some("LS106");
+    }
+    if let Op::IsNull(_) = test.op {
+        return None;
+    }
+    if column.mode == Mode::Random {
+        return REFUSED;
+    }
+    let takes = |values: &[Value]| match values.iter().all(|value| value.fits) {
+        true => None,
+        false => Some("LS420"),
+    };
+    let single = std::slice::from_ref::<Value>;
+    match &test.op {
+        Op::IsNull(_) => None,
+        Op::Eq(value) | Op::Neq(value) => takes(single(value)),
+        // A tree would stand for it, and the server tests those once more.
+        Op::Distinct(_) if retested && column.mode == Mode::Searchable => REFUSED,
+        Op::Distinct(value) => takes(single(value)),
+        Op::In(values) | Op::Quantified("eq", "any", values) => takes(values),
+        Op::Quantified("eq", _, values) if values.len() == 1 => takes(values),
+        Op::Bare(word, value) if pattern(column, word, single(value)) => None,
+        Op::Quantified(word, how, values) if *how == "any" || values.len() == 1 => {
+            let folded = *word == "ilike" && values.len() > 1;
+            if !folded && pattern(column, word, values) { None } else { REFUSED }
+        }
+        // Every text passes, and no token needs to be asked.
+        Op::Pattern("like" | "ilike", pattern)
+            if column.mode == Mode::Searchable
+                && column.kind == Kind::Text
+                && pattern.trim_matches(['*', '%']).is_empty() =>
+        {
+            None
+        }
+        Op::Is(_) | Op::Quantified(..) | Op::Pattern(..) | Op::Bare(..) | Op::Other(..) => REFUSED,
+    }
+}
+
+/// Whether patterns are nothing but texts, of which a rung tells whether they are equal.
+fn pattern(column: &Column, word: &str, values: &[Value]) -> bool {
+    let bare = |value: &Value| !value.text.contains(['%', '_', '*']);
+    let answered = match word {
+        "like" => true,
+        "ilike" => matches!(column.name, "last_name" | "surname"),
+        _ => false,
+    };
+    answered && column.kind == Kind::Text && values.iter().all(bare)
+}
+
+fn ordered(target: &Table, place: &Place, term: &Term) -> Option<&'static str> {
+    let place = match term.relation {
+        Some(relation) => inside(place, relation),
+        None => place.clone(),
+    };
+    match known(target, &place, term.column) {
+        Known::Protected => Some("LS105"),
+        Known::ByName => Some("LS207"),
+        Known::Harmless => None,
+    }
+}
+
+fn inside(place: &Place, relation: &Relation) -> Place {
+    let path = place.path.clone();
+    Place { path, table: Some(table(relation.table)), is_hidden: !relation.is_known }
+}
+
+fn is_grouped(items: &[Item]) -> bool {
+    items.iter().any(|item| match item {
+        Item::Count | Item::Column { aggregate: Some(_), .. } => true,
+        Item::Embed { spread, items, .. } => *spread && is_grouped(items),
+        Item::All | Item::Column { .. } => false,
+    })
+}
+
+/// What a selection does to columns that it names.
+fn selection(target: &Table, place: &Place, items: &[Item], grouped: bool, codes: &mut Codes) {
+    for item in items {
+        match item {
+            Item::All => {
+                let table = place.table.unwrap_or(target);
+                let declared = table.standing == Standing::Declared && !place.is_hidden;
+                let protects = declared && table.columns.iter().any(Column::is_protected);
+                codes.extend((grouped && protects).then_some("LS106"));
+            }
+            Item::Count => {}
+            Item::Column { column, json, cast, aggregate, .. } => {
+                let counts = *aggregate == Some("count");
+                let alters = json.is_some()
+                    || cast.is_some_and(|cast| cast != "text")
+                    || aggregate.is_some() && !counts
+                    || grouped && aggregate.is_none();
+                codes.extend(match known(target, place, column) {
+                    Known::Protected if alters => Some("LS106"),
+                    Known::ByName if alters => Some("LS207"),
+                    Known::Protected | Known::ByName | Known::Harmless => None,
+                });
+            }
+            Item::Embed { relation, spread, items, .. } => {
+                let grouped = *spread && grouped || is_grouped(items);
+                selection(target, &inside(place, relation), items, grouped, codes);
+            }
+        }
+    }
+}
+
+/// Whether an answer has a declared, protected column.
+fn shows_protected(table: &'static Table, items: Option<&[Item]>, is_known: bool) -> bool {
+    let declared = is_known && table.standing == Standing::Declared;
+    let all = || declared && table.columns.iter().any(Column::is_protected);
+    let Some(items) = items else { return all() };
+    items.iter().any(|item| match item {
+        Item::All => all(),
+        Item::Column { column, aggregate: None, .. } => declared && column.is_protected(),
+        Item::Column { .. } | Item::Count => false,
+        Item::Embed { relation, items, .. } => {
+            let table = crate::lab::table(relation.table);
+            shows_protected(table, Some(items), relation.is_known)
+        }
+    })
+}
+
+fn records(target: &'static Table, body: &Body, codes: &mut Codes) {
+    if target.standing != Standing::Declared {
+        return;
+    }
+    codes.extend((!body.behind.is_empty()).then_some("LS101"));
+    for row in &body.rows {
+        for (n, (key, column, value)) in row.iter().enumerate() {
+            let near = column.is_none() && is_protected_name(&key.to_lowercase());
+            codes.extend(near.then_some("LS113"));
+            if column.is_some_and(|column| column.is_protected()) {
+                let again = row[..n].iter().any(|(other, ..)| other == key);
+                codes.extend(again.then_some("LS102"));
+                codes.extend((!value.fits).then_some("LS420"));
+            }
+        }
+    }
+}
