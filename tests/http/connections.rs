@@ -263,6 +263,48 @@ fn an_upgrade_that_the_policy_allows_becomes_a_tunnel() {
 }
 
 #[test]
+fn what_a_client_sends_before_its_upgrade_is_answered_reaches_who_it_is_for() {
+    let policy = policy::LAB.replace(
+        "    schemas: [lab, archive]",
+        "    schemas: [lab, archive]\n    upgrades: {tunnel: true, why: \"a feed without patient data\"}",
+    );
+    let agree = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello";
+    let front = Front::with(&policy, move |request| {
+        let pause = Act::Wait(Duration::from_millis(300));
+        match request.header("upgrade") {
+            Some("websocket") => vec![pause, Act::Send(agree.into()), Act::Wait(PATIENCE)],
+            Some(_) => [vec![pause], crate::kit::fake::json("[1]")].concat(),
+            None => crate::kit::fake::json("[2]"),
+        }
+    });
+    let key = front.labseal.key("lims");
+    let asking = String::from_utf8(upgrade().key(key).bytes()).unwrap();
+    let mut socket = connect(front.labseal.address());
+    socket.write_all(asking.as_bytes()).unwrap();
+    socket.write_all(b"\x81\x85no\nhttp\n\n").unwrap();
+    let mut got = Vec::new();
+    while !got.ends_with(b"hello") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        got.extend(byte);
+    }
+    socket.write_all(b"more").unwrap();
+    crate::kit::wait_until("the bytes", PATIENCE, || {
+        front.fake.received().ends_with(b"\x81\x85no\nhttp\n\nmore")
+    });
+
+    // One that is declined was a request like any other.
+    let mut socket = connect(front.labseal.address());
+    socket.write_all(asking.replace("websocket", "other").as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let next = Request::get("/patients").header("Connection", "close").key(key).bytes();
+    socket.write_all(&next).unwrap();
+    let mut got = String::new();
+    socket.read_to_string(&mut got).unwrap();
+    assert!(got.contains("[1]") && got.ends_with("[2]"), "{got}");
+}
+
+#[test]
 fn a_client_that_goes_away_ends_its_request_upstream() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let labseal = Setup::new(policy::EMPTY, listener.local_addr().unwrap()).start();
