@@ -233,6 +233,27 @@ fn an_upgrade_is_refused_unless_the_policy_lets_the_api_have_it() {
 }
 
 #[test]
+fn an_offer_of_http_2_is_left_out_and_never_a_tunnel() {
+    let tunnels = policy::LAB.replace(
+        "    schemas: [lab, archive]",
+        "    schemas: [lab, archive]\n    upgrades: {tunnel: true, why: \"a feed without patient data\"}",
+    );
+    for policy in [policy::LAB, &tunnels, policy::EMPTY] {
+        let front = Front::with(policy, |_| crate::kit::fake::json("[]"));
+        // What the HTTP client of Java sends first on every connection without TLS.
+        let request = Request::get("/patients")
+            .header("Connection", "Upgrade, HTTP2-Settings")
+            .header("Upgrade", "h2c")
+            .header("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA");
+        assert_eq!(front.send("lims", request).status, 200);
+        let got = front.fake.requests().pop().unwrap();
+        for name in ["Upgrade", "HTTP2-Settings", "Connection"] {
+            assert_eq!(got.header(name), None, "{name}");
+        }
+    }
+}
+
+#[test]
 fn an_upgrade_that_the_policy_allows_becomes_a_tunnel() {
     let allowing = policy::LAB.replace(
         "    schemas: [lab, archive]",
@@ -240,7 +261,9 @@ fn an_upgrade_that_the_policy_allows_becomes_a_tunnel() {
     );
     let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello";
     let front = Front::with(&allowing, move |request| match request.header("upgrade") {
-        Some("websocket") => vec![Act::Send(switched.into()), Act::Wait(PATIENCE)],
+        Some("websocket") => {
+            vec![Act::Send(switched.into()), Act::Wait(Duration::from_millis(300))]
+        }
         _ => crate::kit::fake::json("[]"),
     });
     let mut socket = connect(front.labseal.address());
@@ -272,7 +295,7 @@ fn what_a_client_sends_before_its_upgrade_is_answered_reaches_who_it_is_for() {
     let front = Front::with(&policy, move |request| {
         let pause = Act::Wait(Duration::from_millis(300));
         match request.header("upgrade") {
-            Some("websocket") => vec![pause, Act::Send(agree.into()), Act::Wait(PATIENCE)],
+            Some("websocket") => vec![pause.clone(), Act::Send(agree.into()), pause],
             Some(_) => [vec![pause], crate::kit::fake::json("[1]")].concat(),
             None => crate::kit::fake::json("[2]"),
         }
