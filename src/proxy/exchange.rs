@@ -54,6 +54,7 @@ pub async fn exchange(
     let inflight = sidecar.metrics.enter();
     let outcome = answer(&sidecar, &door, request, &mut record).await;
     drop(inflight);
+    door.notes.settle();
     match (outcome, door.notes.broken()) {
         (Ok(response), _) => response,
         // Whatever came of it: what was wrong is the body.
@@ -114,7 +115,7 @@ async fn answer(
         digests.write(&mut head.headers);
     }
     if !plan.passes_answer() {
-        View::of(&plan.rights).unmark(&mut head.headers);
+        View::of(&plan.rights).unmark(&method, &mut head.headers);
     }
     let describes = matches!(operation.target, Target::Service)
         && operation.verb == Verb::Describe
@@ -133,7 +134,9 @@ async fn answer(
     record.answered(response.status(), sidecar.clock.instant() - asked);
 
     let (mut head, incoming) = response.into_parts();
-    if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (head.status, upgrade) {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked: the client would take for an answer what comes after it.
+        let client = upgrade.ok_or(Code::UpstreamUnreadable)?;
         let cleared = record.conclude(sidecar, &tally).await?;
         return upgraded(door, head, client, cleared);
     }
@@ -199,7 +202,9 @@ fn admit(head: &request::Parts, fault: Option<Fault>) -> Result<(), Refusal> {
 
 /// The client's end of a connection that is to become something else, where the policy lets it.
 fn upgrade(head: &mut request::Parts, upgrades: Upgrades) -> Option<OnUpgrade> {
-    if upgrades == Upgrades::Refused || !head::asks_upgrade(&head.headers) {
+    // RFC 9110 §7.8: in HTTP/1.0 it is ignored.
+    let asks = head.version == Version::HTTP_11 && head::asks_upgrade(&head.headers);
+    if upgrades == Upgrades::Refused || !asks {
         return None;
     }
     head.extensions.remove::<OnUpgrade>()
@@ -334,6 +339,9 @@ fn upstream_request(
     }
     if let Some(length) = length {
         head::set_length(&mut head.headers, length);
+    } else if !body.is_end_stream() && !head.headers.contains_key(header::CONTENT_LENGTH) {
+        // Without it, the HTTP library would leave out the body of a method that rarely has one.
+        head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     Ok(Request::from_parts(head, body))
 }

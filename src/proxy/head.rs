@@ -61,7 +61,7 @@ pub fn admit_protected(headers: &HeaderMap, upgrades: Upgrades) -> Result<(), Re
     if OVERRIDES.iter().any(|name| headers.contains_key(*name)) {
         return refuse("method override");
     }
-    if headers.contains_key(UPGRADE) && upgrades == Upgrades::Refused {
+    if headers.contains_key(UPGRADE) && upgrades == Upgrades::Refused && !asks_http(headers) {
         return refuse("Upgrade");
     }
     if let Some(scheme) = signature(headers) {
@@ -76,6 +76,7 @@ pub fn admit_protected(headers: &HeaderMap, upgrades: Upgrades) -> Result<(), Re
             && *name != "keep-alive"
             && !HOP_BY_HOP.contains(name)
             && !HOP_BY_HOP_BY_NAME.contains(&name.as_str())
+            && *name != "http2-settings"
     };
     if connection_listed(headers).any(|name| stays(&name)) {
         return refuse("Connection");
@@ -111,7 +112,26 @@ fn signature(headers: &HeaderMap) -> Option<&'static str> {
 
 /// Whether a request asks for its connection to become something else.
 pub fn asks_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(UPGRADE) && connection_listed(headers).any(|name| name == UPGRADE)
+    let is_asked =
+        headers.contains_key(UPGRADE) && connection_listed(headers).any(|name| name == UPGRADE);
+    is_asked && !asks_http(headers)
+}
+
+/// Whether a request offers to go on in another version of HTTP, or in TLS, as some clients do with
+/// the first request of each connection. It is answered as if it did not: a tunnel of requests would
+/// carry their values unread.
+fn asks_http(headers: &HeaderMap) -> bool {
+    headers.get_all(UPGRADE).iter().any(|value| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        let names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let is_http = |name: &[u8]| {
+            ["h2c", "h2", "http", "tls"].iter().any(|known| {
+                name.strip_prefix(known.as_bytes())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            })
+        };
+        names.into_iter().any(is_http)
+    })
 }
 
 /// Fields of one connection that go on all the same, because what they speak of does.
@@ -296,6 +316,19 @@ mod tests {
         };
         assert!(admits("close") && admits("keep-alive, TE"));
         assert!(!admits("Content-Profile") && !admits("close, accept"));
+    }
+
+    #[test]
+    fn an_offer_of_http_is_neither_refused_nor_a_tunnel() {
+        for (value, http) in
+            [("h2c", true), ("websocket, H2C", true), ("HTTP/2.0", true), ("TLS/1.0", true)]
+                .into_iter()
+                .chain([("websocket", false), ("h2cx", false), ("httpx/1", false)])
+        {
+            let map = headers(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", value)]);
+            assert_eq!(admit_protected(&map, Upgrades::Refused).is_ok(), http, "{value}");
+            assert_eq!(asks_upgrade(&map), !http, "{value}");
+        }
     }
 
     #[test]
