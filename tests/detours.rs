@@ -133,3 +133,27 @@ fn a_removal_with_an_empty_body_passes_and_one_with_anything_in_it_does_not() {
         front.refuse("lims", removal().json(&body), "LS112", &canaries);
     }
 }
+
+#[test]
+fn an_empty_cell_does_not_overwrite_what_its_reader_was_not_shown() {
+    // In CSV and in forms a null, and a member left out, look like the empty text.
+    let front = Front::shared();
+    let (_, canaries) = canary();
+    let patch = |kind: &str, body: &str| {
+        Request::new("PATCH", "/patients?id=eq.2")
+            .header("Content-Type", kind)
+            .body(body.as_bytes())
+    };
+    let form = "application/x-www-form-urlencoded";
+    for caller in ["blind", "billing"] {
+        for body in ["last_name,notes,ward\n,,x\n", "notes\n\"\"\n"] {
+            front.refuse(caller, patch("text/csv", body), "LS300", &canaries);
+        }
+        for body in ["last_name=&ward=x", "ward=x&notes"] {
+            front.refuse(caller, patch(form, body), "LS300", &canaries);
+        }
+    }
+    // Who sees the value may empty it.
+    assert_eq!(front.send("lims", patch(form, "notes=")).status, 201);
+    assert_eq!(front.send("lims", patch("text/csv", "notes,ward\n,x\n")).status, 201);
+}
