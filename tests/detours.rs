@@ -157,3 +157,24 @@ fn an_empty_cell_does_not_overwrite_what_its_reader_was_not_shown() {
     assert_eq!(front.send("lims", patch(form, "notes=")).status, 201);
     assert_eq!(front.send("lims", patch("text/csv", "notes,ward\n,x\n")).status, 201);
 }
+
+#[test]
+fn a_number_is_not_answered_where_its_text_was_asked_for() {
+    // The envelope would be cast, which changes nothing, and the value opened as a number.
+    let front = Front::shared();
+    let (_, canaries) = canary();
+    for target in [
+        "/orders?select=id,volume::text",
+        "/orders?select=id,x:volume::text",
+        "/patients?select=id,orders(volume::text)",
+        "/volumes?select=volume::text",
+    ] {
+        let code = if target.starts_with("/volumes") { "LS207" } else { "LS106" };
+        front.refuse("lims", Request::get(target), code, &canaries);
+    }
+    for target in
+        ["/patients?select=mrn::text", "/roster?select=mrn::text", "/orders?select=id::text"]
+    {
+        assert_eq!(front.send("lims", Request::get(target)).status, 200, "{target}");
+    }
+}
