@@ -89,7 +89,9 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     let answer = match (schema, answers_records) {
         (Some(schema), true) => {
             let members = embed::members(declared, schema, &walk.select, entity);
-            readable(embed::one_or_many(members, Unit::Record), head)?
+            let writes = !matches!(verb, Verb::Call | Verb::Read);
+            let is_headed = !writes || page::is_headed(&walk.select);
+            readable(embed::one_or_many(members, Unit::Record), head, is_headed)?
         }
         _ => Node::default(),
     };
@@ -130,13 +132,16 @@ fn describe(target: Target) -> Operation {
     }
 }
 
-fn readable<F>(answer: Node<F>, head: Head<'_>) -> Result<Node<F>, Refusal> {
+fn readable<F>(answer: Node<F>, head: Head<'_>, is_headed: bool) -> Result<Node<F>, Refusal> {
     if answer.is_empty() {
         return Ok(answer);
     }
     match accept::answer(head.headers) {
-        accept::Answer::Csv | accept::Answer::Json => Ok(answer),
+        accept::Answer::Json => Ok(answer),
+        accept::Answer::Csv if is_headed => Ok(answer),
         accept::Answer::Plan => Ok(Node::default()),
-        accept::Answer::Unreadable => Err(Refusal::new(Code::UnsupportedAnswer).by("accept")),
+        accept::Answer::Csv | accept::Answer::Unreadable => {
+            Err(Refusal::new(Code::UnsupportedAnswer).by("accept"))
+        }
     }
 }
