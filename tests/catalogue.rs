@@ -155,3 +155,35 @@ fn an_answer_that_redirects_past_the_sidecar_is_not_followed() {
     assert_eq!(front.fake.requests().len(), 1);
     canaries.assert_none("upstream", &front.fake.received());
 }
+
+/// Others bind a value to nothing, so that a ciphertext copied from one row to another opens there.
+#[test]
+fn no_context_binding_lets_no_ciphertext_move_between_records_that_have_a_key() {
+    let results = "lab.results: {";
+    let key = format!("{results}bind: {{key: id, type: integer}}, ");
+    let bound = policy::LAB.replace(results, &key);
+    assert_ne!(bound, policy::LAB);
+    let stand = Stand::with(&kit::Postgres::shared(), &bound);
+    stand.lims(Request::post("/patients", r#"{"mrn":"M1"}"#));
+    stand.lims(Request::post("/orders", r#"{"id":1,"mrn":"M1","code":"HIV"}"#));
+    let results = r#"[{"id":1,"order_id":1,"analyte":"HIV","value":"positive"},
+        {"id":2,"order_id":1,"analyte":"Na","value":"140"}]"#;
+    stand.lims(Request::post("/results", results));
+    let read = stand.lims(Request::get("/results?select=value&order=id"));
+    assert!(read.text().contains("positive") && read.text().contains("140"));
+    stand.sql("update lab.results set value = (select value from lab.results where id = 1)");
+    let read = stand.send("lims", Request::get("/results?select=value&id=eq.2"));
+    assert_eq!((read.status, read.header("Labseal-Error")), (502, Some("LS501")));
+    assert!(!read.text().contains("positive"));
+}
+
+/// Elsewhere a column that is added to a table is stored in clear until somebody notices.
+#[test]
+fn an_unlisted_field_is_not_stored_in_clear_where_the_policy_closes_the_record() {
+    let closed = policy::LAB.replace("lab.contacts: {", "lab.contacts: {unknown_fields: deny, ");
+    assert_ne!(closed, policy::LAB);
+    let front = Front::with(&closed, kit::front::quiet);
+    let (canary, canaries) = canary();
+    let body = format!(r#"{{"mrn":"M1","second_phone":"{canary}"}}"#);
+    front.refuse("lims", Request::post("/contacts", &body), "LS208", &canaries);
+}

@@ -8,7 +8,7 @@ use labseal::{
     },
     dialect::{DIALECTS, Dialect, Head, SurfaceError},
     model::{
-        BodyForm, FieldRef, Node, Operation, Replacement, RouteDecl, Surface, Target, Test,
+        BodyForm, FieldRef, Node, Operation, Replacement, Rest, RouteDecl, Surface, Target, Test,
         UseKind, Verb,
     },
 };
@@ -21,6 +21,9 @@ fn route(pattern: &str, path: &[&str], query: &[&str], fields: &[&str]) -> Route
         path: own(path),
         query: own(query),
         fields: fields.iter().map(|field| FieldName::new(*field)).collect(),
+        rest: Rest::default(),
+        bind: None,
+        is_open: false,
         form: Vec::new(),
     }
 }

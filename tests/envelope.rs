@@ -132,7 +132,7 @@ impl Case {
         match self.mode.as_str() {
             "random" => {
                 let nonce = Some(unhex(&self.nonce));
-                stranger::seal(&data, &class, 'r', "", padded, nonce, (self.kind, &value))
+                stranger::seal(&data, &class, 'r', "", padded, nonce, b"", (self.kind, &value))
             }
             "searchable" => {
                 let (rungs, equality) = (self.rungs(), self.equality());
@@ -151,9 +151,9 @@ impl Case {
                 let ladder = format!("{}{tokens}", forms.len());
                 let flags = padded | if self.index_version % 2 == 1 { 16 } else { 0 };
                 let nonce = Some(unhex(&self.nonce));
-                stranger::seal(&data, &class, 's', &ladder, flags, nonce, (self.kind, &value))
+                stranger::seal(&data, &class, 's', &ladder, flags, nonce, b"", (self.kind, &value))
             }
-            _ => stranger::seal(&index, &class, 'd', "", 4, None, (self.kind, &value)),
+            _ => stranger::seal(&index, &class, 'd', "", 4, None, b"", (self.kind, &value)),
         }
     }
 }

@@ -155,9 +155,10 @@ fn flags_that_are_reserved_or_of_another_mode_are_refused_when_parsed() {
     for flags in 0..=u8::MAX {
         let parses =
             |head: &str| envelope::parse(format!("{head}{}", body(flags)).as_bytes()).is_ok();
-        assert_eq!(parses("ls1r"), matches!(flags, 0 | 4), "r {flags:#b}");
+        assert_eq!(parses("ls1r"), matches!(flags, 0 | 1 | 4 | 5), "r {flags:#b}");
         assert_eq!(parses("ls1d"), flags == 4, "d {flags:#b}");
-        assert_eq!(parses("ls1s1aaaaaaaaaaaa"), matches!(flags, 0 | 4 | 16 | 20), "s {flags:#b}");
+        let searchable = matches!(flags & !1, 0 | 4 | 16 | 20);
+        assert_eq!(parses("ls1s1aaaaaaaaaaaa"), searchable, "s {flags:#b}");
         for head in ["ls1f", "ls1R", "ls2r", "LS1r", "ls1s0", "ls1s5", "ls1s1aaaaaaaaaaa8", "ls1"] {
             assert!(!parses(head), "{head}");
         }

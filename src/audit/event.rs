@@ -115,6 +115,8 @@ pub enum Subject {
     Entity(EntityName),
     /// A declared function.
     Function(FunctionName),
+    /// A route that the policy opens, so that nothing in it was looked at.
+    OpenRoute(EntityName),
     /// The API itself.
     Service,
     /// An entity that the policy does not declare. Its name came from the request and stays out.
@@ -130,6 +132,7 @@ impl Subject {
             Target::Entity(name) => Self::Entity(name.clone()),
             Target::Function(name) if declares(name) => Self::Function(name.clone()),
             Target::Function(_) => Self::UndeclaredFunction,
+            Target::Open(name) => Self::OpenRoute(name.clone()),
             Target::Service => Self::Service,
             Target::Undeclared(_) => Self::UndeclaredEntity,
         }

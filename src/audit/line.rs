@@ -105,6 +105,10 @@ fn exchange(body: &mut Body<'_>, event: &Event) {
             match subject {
                 Subject::Entity(name) => body.text("entity", name.as_str()),
                 Subject::Function(name) => body.text("function", name.as_str()),
+                Subject::OpenRoute(name) => {
+                    body.text("entity", name.as_str());
+                    body.text("passed", "untouched");
+                }
                 Subject::Service => body.text("entity", "service"),
                 Subject::UndeclaredEntity => body.text("entity", "undeclared"),
                 Subject::UndeclaredFunction => body.text("function", "undeclared"),

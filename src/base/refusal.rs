@@ -84,6 +84,12 @@ codes! {
     NotWhole = "LS114", 400, "this is filtered or ordered after opening, which is right for whole lists alone", "ask for a JSON array without limit, offset, Range, count and aggregates";
     /// A test or order is carried out on the opened answer, and the field is not in it.
     NotSelected = "LS115", 400, "this is filtered or ordered after opening, and the field is not in the answer", "select the field, under a key of its own";
+    /// A value of a bound field came without the key of its record.
+    RecordKeyMissing = "LS116", 400, "the field is bound to its record, and the request does not say the record's key", "send the key with every record; to change a record, test the key for equality with one value";
+    /// A request would change the key to which values are bound.
+    RecordKeyChanged = "LS117", 400, "values are bound to this key, so it cannot be changed", "leave the key out of the body or repeat the one that the request tests; write a new record to change it";
+    /// An answer would hold bound values without the key of their record.
+    UnsupportedProjection = "LS118", 400, "the field is bound to its record, whose key cannot be in this answer", "embed the relation without spreading it, or leave the field out";
     /// A signature covers what would be changed.
     SignedRequest = "LS119", 400, "the request is signed, and sealing what it carries would break the signature", "authenticate to the API by something that does not cover target and body, such as a token or TLS";
     /// A credential was presented and is not valid.
@@ -102,6 +108,8 @@ codes! {
     Unclassified = "LS206", 403, "the dialect does not know this kind of request, so its protected values cannot be found", "use the part of the API that the dialect covers";
     /// A read of an undeclared entity tests a column name that is protected elsewhere.
     UndeclaredFilter = "LS207", 403, "a column of an undeclared entity has the name of a protected one, and cannot be tested", "declare the entity with its fields";
+    /// A field that the policy does not list, where it says that it lists all.
+    UnknownField = "LS208", 403, "the policy does not list one of the fields, and says unknown_fields: deny", "send listed fields only, or list the field with a class, or with mode: plain and a reason";
     /// A masked value, a null or nothing came back from a caller who cannot see the value.
     MaskedWriteback = "LS300", 409, "the value would overwrite one that the caller cannot see", "leave the field out of the body, or ask for a read: sealed grant";
     /// An envelope of ours came back from a caller, or to a place, where it may not.

@@ -9,7 +9,7 @@ use crate::{
     app::custody,
     base::{class::Mode, clock::SystemClock, ident::Kid},
     config::Config,
-    crypto::envelope::{self, Parity, Parsed},
+    crypto::envelope::{self, Bond, Parity, Parsed},
     policy::Policy,
 };
 
@@ -67,6 +67,7 @@ fn format(parsed: &Parsed<'_>, text: &str) -> Vec<(String, Value)> {
         ("mode", parsed.mode().as_str().into()),
         ("kid", parsed.kid().to_string().into()),
         ("padded", flags.is_padded().into()),
+        ("bound", (flags.bond() == Bond::Record).into()),
         ("text_bytes", text.len().into()),
         ("sealed_bytes", parsed.ciphertext_len().into()),
     ]);

@@ -19,7 +19,7 @@ use crate::base::{
 use super::{
     Kind, Ladder, MAX_DETERMINISTIC, MAX_VALUE, NoRandomness, NonceSource, Token, Typed,
     aead::{Cipher, NONCE, TAG},
-    binding::Binding,
+    binding::{Binding, Record},
     derive::{DeriveError, Label, length},
     envelope::{self, Flags, HEADER, Parity, Parsed},
     mac::{HmacKey, sha256},
@@ -87,9 +87,14 @@ impl DataClassKey {
         self.kid
     }
 
-    /// Opens an envelope of mode `r` or `s`.
+    /// Opens an envelope of mode `r` or `s` that is bound to no record.
     pub fn open(&self, envelope: &Parsed<'_>) -> Result<Typed, OpenFailed> {
-        open(&self.cipher, self.mode, self.kid, envelope)
+        open(&self.cipher, self.mode, self.kid, None, envelope)
+    }
+
+    /// Opens an envelope of mode `r` or `s` that is bound to this record.
+    pub fn open_in(&self, record: &Record, envelope: &Parsed<'_>) -> Result<Typed, OpenFailed> {
+        open(&self.cipher, self.mode, self.kid, Some(record), envelope)
     }
 
     fn seal(
@@ -97,7 +102,7 @@ impl DataClassKey {
         mode: Mode,
         head: &[u8],
         flags: Flags,
-        value: &Typed,
+        (value, record): (&Typed, Option<&Record>),
         nonces: &mut dyn NonceSource,
         out: &mut Vec<u8>,
     ) -> Result<(), SealError> {
@@ -106,7 +111,8 @@ impl DataClassKey {
         }
         check(value, MAX_VALUE)?;
         let nonce = nonces.nonce()?;
-        write(&self.cipher, head, flags, self.kid, nonce, value, out)
+        let flags = flags.bound(record);
+        write(&self.cipher, head, flags, self.kid, nonce, (value, record), out)
     }
 }
 
@@ -152,7 +158,7 @@ impl IndexClassKey {
 
     /// Opens an envelope of mode `d`, if it is the one that its value has.
     pub fn open(&self, envelope: &Parsed<'_>) -> Result<Typed, OpenFailed> {
-        let value = open(&self.cipher, Mode::Deterministic, self.kid, envelope)?;
+        let value = open(&self.cipher, Mode::Deterministic, self.kid, None, envelope)?;
         let nonce = self.nonce(&value).ok_or(OpenFailed)?;
         if bool::from(nonce.ct_eq(envelope.nonce())) { Ok(value) } else { Err(OpenFailed) }
     }
@@ -172,8 +178,19 @@ pub fn seal_random(
     nonces: &mut dyn NonceSource,
     out: &mut Vec<u8>,
 ) -> Result<(), SealError> {
+    seal_random_in(key, None, value, nonces, out)
+}
+
+/// The same, bound to a record if there is one.
+pub fn seal_random_in(
+    key: &DataClassKey,
+    record: Option<&Record>,
+    value: &Typed,
+    nonces: &mut dyn NonceSource,
+    out: &mut Vec<u8>,
+) -> Result<(), SealError> {
     let flags = Flags::new(key.padding, None);
-    key.seal(Mode::Random, b"ls1r", flags, value, nonces, out)
+    key.seal(Mode::Random, b"ls1r", flags, (value, record), nonces, out)
 }
 
 /// Seals in mode `s` behind `ladder`; `parity` is that of the index-key version that made it.
@@ -185,8 +202,20 @@ pub fn seal_searchable(
     nonces: &mut dyn NonceSource,
     out: &mut Vec<u8>,
 ) -> Result<(), SealError> {
+    seal_searchable_in(key, None, (ladder, parity), value, nonces, out)
+}
+
+/// The same, bound to a record if there is one. The tokens are not: equality is found all the same.
+pub fn seal_searchable_in(
+    key: &DataClassKey,
+    record: Option<&Record>,
+    (ladder, parity): (&Ladder, Parity),
+    value: &Typed,
+    nonces: &mut dyn NonceSource,
+    out: &mut Vec<u8>,
+) -> Result<(), SealError> {
     let flags = Flags::new(key.padding, Some(parity));
-    key.seal(Mode::Searchable, ladder.as_str().as_bytes(), flags, value, nonces, out)
+    key.seal(Mode::Searchable, ladder.as_str().as_bytes(), flags, (value, record), nonces, out)
 }
 
 /// Seals in mode `d`: the same value gives the same envelope.
@@ -197,7 +226,8 @@ pub fn seal_deterministic(
 ) -> Result<(), SealError> {
     check(value, MAX_DETERMINISTIC)?;
     let nonce = key.nonce(value).ok_or(SealError::TooLong { limit: MAX_DETERMINISTIC })?;
-    write(&key.cipher, b"ls1d", Flags::new(Padding::Buckets, None), key.kid, nonce, value, out)
+    let flags = Flags::new(Padding::Buckets, None);
+    write(&key.cipher, b"ls1d", flags, key.kid, nonce, (value, None), out)
 }
 
 /// Opens an envelope of mode `r`.
@@ -232,9 +262,11 @@ fn write(
     flags: Flags,
     kid: Kid,
     nonce: [u8; NONCE],
-    value: &Typed,
+    (value, record): (&Typed, Option<&Record>),
     out: &mut Vec<u8>,
 ) -> Result<(), SealError> {
+    // Made first, since it may refuse and what follows is scratch room in clear.
+    let binding = Binding::new(head, flags, kid, record).ok_or(SealError::WrongMode)?;
     let bytes = value.value.expose();
     let content = 1 + bytes.len();
     let ct_len = if flags.is_padded() { pad::padded(content) } else { content };
@@ -254,7 +286,6 @@ fn write(
     if flags.is_padded() {
         ct[content] = 0x80;
     }
-    let binding = Binding::new(head, flags, kid);
     let sealed = match cipher.seal(&nonce, binding.as_bytes(), ct) {
         Ok(sealed) => sealed,
         Err(_) => {
@@ -270,13 +301,20 @@ fn write(
     Ok(())
 }
 
-fn open(cipher: &Cipher, mode: Mode, kid: Kid, envelope: &Parsed<'_>) -> Result<Typed, OpenFailed> {
+fn open(
+    cipher: &Cipher,
+    mode: Mode,
+    kid: Kid,
+    record: Option<&Record>,
+    envelope: &Parsed<'_>,
+) -> Result<Typed, OpenFailed> {
     if envelope.mode() != mode || envelope.kid() != kid {
         return Err(OpenFailed);
     }
     let flags = envelope.flags();
     let (mut bytes, tag) = envelope.sealed().map_err(|_| OpenFailed)?;
-    let binding = Binding::new(envelope.head().as_bytes(), flags, kid);
+    let head = envelope.head().as_bytes();
+    let binding = Binding::new(head, flags, kid, record).ok_or(OpenFailed)?;
     cipher.open(envelope.nonce(), binding.as_bytes(), &mut bytes, &tag).map_err(|_| OpenFailed)?;
     unpack(bytes, flags).ok_or(OpenFailed)
 }

@@ -5,8 +5,9 @@
 //! mode   = "r" random | "d" deterministic | "s" searchable
 //! rungs  = "1".."4"; tokens = rungs × 12 characters of lower-case base32     (mode s)
 //! body   = flags[1] kid[5] nonce[12] ct tag[16]
-//! flags  = bit 2 P padded, bit 4 I parity of the index-key version (mode s);
-//!          bits 0 R, 1 S, 3 C are reserved and refused, the others must be 0
+//! flags  = bit 0 R bound to a record (modes r and s), bit 2 P padded, bit 4 I parity of the
+//!          index-key version (mode s); bits 1 S and 3 C are reserved and refused, the others
+//!          must be 0
 //! ```
 //!
 //! Every envelope has one spelling: base64url (RFC 4648 §5) without padding, with unused bits zero.
@@ -55,10 +56,20 @@ impl Parity {
     }
 }
 
+/// Whether a value opens in one record alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bond {
+    /// It opens wherever it stands.
+    Free,
+    /// It opens with the key of its record.
+    Record,
+}
+
 /// The flags byte, of which only the bits that are built can be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flags(u8);
 
+const BOUND: u8 = 1;
 const PADDED: u8 = 1 << 2;
 const ODD_INDEX: u8 = 1 << 4;
 
@@ -69,17 +80,22 @@ impl Flags {
         Self(padded | odd)
     }
 
+    /// The same for a value of this record.
+    pub(super) fn bound(self, record: Option<&super::Record>) -> Self {
+        Self(self.0 | if record.is_some() { BOUND } else { 0 })
+    }
+
     #[cfg(test)]
     pub(super) fn padded() -> Self {
         Self(PADDED)
     }
 
-    /// Reserved bits, I outside mode `s` and mode `d` without padding are refused.
+    /// Reserved bits, I outside mode `s`, and mode `d` without padding or with R are refused.
     fn parse(byte: u8, mode: Mode) -> Result<Self, Malformed> {
         let known = match mode {
             Mode::Deterministic => byte == PADDED,
-            Mode::Random => byte & !PADDED == 0,
-            Mode::Searchable => byte & !(PADDED | ODD_INDEX) == 0,
+            Mode::Random => byte & !(BOUND | PADDED) == 0,
+            Mode::Searchable => byte & !(BOUND | PADDED | ODD_INDEX) == 0,
         };
         if known { Ok(Self(byte)) } else { Err(Malformed) }
     }
@@ -87,6 +103,11 @@ impl Flags {
     /// The byte.
     pub fn byte(self) -> u8 {
         self.0
+    }
+
+    /// R: whether the value is bound to its record.
+    pub fn bond(self) -> Bond {
+        if self.0 & BOUND == 0 { Bond::Free } else { Bond::Record }
     }
 
     /// P: the length of the value is hidden in a bucket.

@@ -25,12 +25,14 @@ pub mod size;
 mod typed;
 mod wrap;
 
+pub use binding::{KeyTooLong, MAX_KEY, Record};
 pub use class_key::{
     DataClassKey, IndexClassKey, OpenFailed, SealError, open_deterministic, open_random,
-    open_searchable, seal_deterministic, seal_random, seal_searchable,
+    open_searchable, seal_deterministic, seal_random, seal_random_in, seal_searchable,
+    seal_searchable_in,
 };
 pub use derive::DeriveError;
-pub use envelope::{Flags, Malformed, Parity, Parsed};
+pub use envelope::{Bond, Flags, Malformed, Parity, Parsed};
 pub use ladder::{Ladder, LadderError, Token, successor};
 pub use nonce::{NoRandomness, NonceSource, Nonces};
 pub use pad::Padding;

@@ -17,8 +17,8 @@ use crate::{
         ident::{ClassId, Kid},
     },
     crypto::{
-        self, IndexClassKey, Ladder, LadderError, Nonces, Parity, Typed, envelope,
-        seal_deterministic, seal_random, seal_searchable,
+        self, IndexClassKey, Ladder, LadderError, Nonces, Parity, Record, Typed, envelope,
+        seal_deterministic, seal_random_in, seal_searchable_in,
     },
 };
 
@@ -153,6 +153,17 @@ impl Snapshot {
         value: &Typed,
         out: &mut Vec<u8>,
     ) -> Result<Kid, SealError> {
+        self.seal_in(class, None, value, out)
+    }
+
+    /// The same, bound to a record if there is one. A value of mode d is bound to none.
+    pub fn seal_in(
+        &self,
+        class: &ClassId,
+        record: Option<&Record>,
+        value: &Typed,
+        out: &mut Vec<u8>,
+    ) -> Result<Kid, SealError> {
         let sealing = self.sealing(class)?;
         let none = || SealError::NoActiveKey { class: class.clone() };
         match sealing.active.as_ref().ok_or_else(none)? {
@@ -171,11 +182,13 @@ impl Snapshot {
                             value,
                         )?;
                         Nonces::with_thread(|nonces| {
-                            seal_searchable(key, &ladder, *parity, value, nonces, out)
+                            seal_searchable_in(key, record, (&ladder, *parity), value, nonces, out)
                         })?;
                     }
                     Mode::Random | Mode::Deterministic => {
-                        Nonces::with_thread(|nonces| seal_random(key, value, nonces, out))?;
+                        Nonces::with_thread(|nonces| {
+                            seal_random_in(key, record, value, nonces, out)
+                        })?;
                     }
                 }
                 Ok(key.kid())
@@ -184,8 +197,14 @@ impl Snapshot {
     }
 
     /// Opens a whole text, if it is an envelope under one of these keys. One key is tried: the one
-    /// that the kid names.
+    /// that the kid names. What is bound to a record does not open here.
     pub fn open(&self, text: &[u8]) -> Opened {
+        self.open_in(None, text)
+    }
+
+    /// The same for a value that is bound to this record, if there is one, and to no other. A value
+    /// of mode d is bound to none and opens everywhere.
+    pub fn open_in(&self, record: Option<&Record>, text: &[u8]) -> Opened {
         if !envelope::could_be(text) {
             return Opened::NotOurs;
         }
@@ -194,7 +213,10 @@ impl Snapshot {
         let Some(known) = self.kids.get(&kid) else { return Opened::NotOurs };
         let class = known.class.clone();
         let opened = match &known.key {
-            ClassKey::Data(key) => key.open(&parsed),
+            ClassKey::Data(key) => match record {
+                Some(record) => key.open_in(record, &parsed),
+                None => key.open(&parsed),
+            },
             ClassKey::Index(key) => key.open(&parsed),
         };
         match opened {

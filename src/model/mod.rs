@@ -14,8 +14,10 @@ pub use operation::{
     BodyForm, Bound, Case, Direction, Filter, Nulls, Operation, Page, Placement, Replacement,
     Target, Test, Use, UseKind, Verb,
 };
-pub use shape::Node;
-pub use surface::{Described, EntityDecl, FunctionDecl, RouteDecl, Surface};
+pub use shape::{BoundRecord, KeyPlace, Node, Origin, Others};
+pub use surface::{
+    BindDecl, Described, EntityDecl, FunctionDecl, Rest, RouteDecl, Surface, Unknown,
+};
 
 use std::fmt;
 

@@ -58,6 +58,8 @@ pub enum Target {
     Entity(EntityName),
     /// A function, declared or not: the policy decides.
     Function(FunctionName),
+    /// A route of which the policy says that what is sent there passes untouched.
+    Open(EntityName),
     /// The API itself.
     Service,
     /// An entity that the policy does not declare.

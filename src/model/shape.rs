@@ -5,7 +5,10 @@
 //! several of these, because an API may answer an object or an array of them. What no node
 //! describes is *elsewhere*.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::surface::Unknown;
+use crate::base::ident::EntityName;
 
 /// What one JSON value is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,11 +21,86 @@ pub struct Node<F> {
     pub elements: Option<Box<Node<F>>>,
     /// Whether an object here is a record: the unit that is held whole, and that a window ends after.
     pub record: bool,
+    /// What is said of other members, if it is an object in a request.
+    pub others: Option<Box<Others>>,
+    /// Whether values of an object here, and of all under it, are bound to a record.
+    pub bound: Option<Box<BoundRecord>>,
+}
+
+/// What is said of members that no field is declared for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Others {
+    /// Whose policy it is, for messages.
+    pub entity: EntityName,
+    /// Those that are declared plain, by unescaped key.
+    pub plain: BTreeSet<String>,
+    /// What becomes of the rest.
+    pub unknown: Unknown,
+}
+
+/// That an object is a record to which values are bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BoundRecord {
+    /// Whose record.
+    pub entity: EntityName,
+    /// Where its key is said.
+    pub key: KeyPlace,
+}
+
+/// Where the key of a record is said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// It is the literal of this use in the head. If the record has a member of this name, it says
+    /// the same.
+    Head {
+        /// Index among the uses of the operation.
+        used: usize,
+        /// The member that may repeat it.
+        member: Option<String>,
+    },
+    /// It is a member of the record.
+    Member {
+        /// The unescaped name.
+        name: String,
+        /// Who asked for it.
+        origin: Origin,
+    },
+    /// Nothing says it. A record may not have a member of this name, since that would change it.
+    Nowhere {
+        /// The member that would change it.
+        member: Option<String>,
+    },
+}
+
+/// Who asked for a member of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// We did: the caller does not get it.
+    Added,
+    /// The caller did.
+    Asked,
+}
+
+impl BoundRecord {
+    /// The member of the record that says, repeats or would change the key.
+    pub fn member(&self) -> Option<&str> {
+        match &self.key {
+            KeyPlace::Head { member, .. } | KeyPlace::Nowhere { member } => member.as_deref(),
+            KeyPlace::Member { name, .. } => Some(name),
+        }
+    }
 }
 
 impl<F> Default for Node<F> {
     fn default() -> Self {
-        Self { field: None, members: BTreeMap::new(), elements: None, record: false }
+        Self {
+            field: None,
+            members: BTreeMap::new(),
+            elements: None,
+            record: false,
+            others: None,
+            bound: None,
+        }
     }
 }
 
@@ -32,9 +110,11 @@ impl<F> Node<F> {
         Self { field: Some(field), ..Self::default() }
     }
 
-    /// Whether nothing under here is a field: the value and all below it are elsewhere.
+    /// Whether nothing under here is a field or a closed list of members: the value and all below
+    /// it are elsewhere.
     pub fn is_empty(&self) -> bool {
-        self.field.is_none() && self.members.is_empty() && self.elements.is_none()
+        let is_closed = self.others.as_ref().is_some_and(|others| others.unknown == Unknown::Deny);
+        self.field.is_none() && self.members.is_empty() && self.elements.is_none() && !is_closed
     }
 
     /// The same tree with other leaves. A leaf for which `f` gives `None` becomes elsewhere, and
@@ -58,7 +138,16 @@ impl<F> Node<F> {
             Some(node) => Some(node.filter_map(f)?).filter(|node| !node.is_empty()).map(Box::new),
             None => None,
         };
-        Ok(Node { field, members, elements, record: self.record })
+        let (others, bound) = (self.others.clone(), self.bound.clone());
+        Ok(Node { field, members, elements, record: self.record, others, bound })
+    }
+
+    /// Every record to which values are bound, this one first.
+    pub fn records(&self) -> Vec<&BoundRecord> {
+        let mut found: Vec<&BoundRecord> = self.bound.as_deref().into_iter().collect();
+        found.extend(self.members.values().flat_map(Self::records));
+        found.extend(self.elements.iter().flat_map(|node| node.records()));
+        found
     }
 
     /// Every field under here, in the order of the keys.
@@ -67,6 +156,22 @@ impl<F> Node<F> {
         found.extend(self.members.values().flat_map(Self::fields));
         found.extend(self.elements.iter().flat_map(|node| node.fields()));
         found
+    }
+}
+
+impl<F: Clone> Node<F> {
+    /// The same tree for an answer, in which any member may stand beside the declared ones.
+    pub fn without_others(&self) -> Self {
+        let strip = |node: &Self| Some(node.without_others()).filter(|node| !node.is_empty());
+        let members = self.members.iter();
+        Self {
+            members: members.filter_map(|(key, n)| Some((key.clone(), strip(n)?))).collect(),
+            elements: self.elements.as_deref().and_then(strip).map(Box::new),
+            field: self.field.clone(),
+            record: self.record,
+            others: None,
+            bound: self.bound.clone(),
+        }
     }
 }
 

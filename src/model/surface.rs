@@ -6,6 +6,38 @@ use crate::base::{
     ident::{EntityName, FieldName, FunctionName},
 };
 
+/// What becomes of a field in a request that the policy does not list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unknown {
+    /// The request is refused.
+    Deny,
+    /// It passes.
+    #[default]
+    Pass,
+    /// It passes and is counted.
+    Warn,
+}
+
+/// What the records of an entity hold besides its protected fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// The fields that the policy says need no protection.
+    pub plain: Vec<FieldName>,
+    /// What becomes of any other.
+    pub unknown: Unknown,
+}
+
+/// That values of an entity are bound to their record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindDecl {
+    /// The field that tells records apart.
+    pub key: FieldName,
+    /// Whether the key is the whole primary key, as far as the policy says.
+    pub is_primary: bool,
+    /// The fields that are bound.
+    pub fields: Vec<FieldName>,
+}
+
 /// A declared entity and its declared fields, protected or plain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntityDecl {
@@ -13,6 +45,10 @@ pub struct EntityDecl {
     pub name: EntityName,
     /// The protected fields.
     pub fields: Vec<FieldName>,
+    /// What else its records hold.
+    pub rest: Rest,
+    /// Whether values open in their own record alone.
+    pub bind: Option<BindDecl>,
 }
 
 /// A declared route of a plain JSON API. Its entity is its `match:` text.
@@ -26,6 +62,12 @@ pub struct RouteDecl {
     pub query: Vec<String>,
     /// Protected places in bodies, as JSONPath.
     pub fields: Vec<FieldName>,
+    /// What else request bodies hold.
+    pub rest: Rest,
+    /// Whether values open in their own record alone.
+    pub bind: Option<BindDecl>,
+    /// Whether what is sent there passes untouched.
+    pub is_open: bool,
     /// Protected fields of forms in request bodies.
     pub form: Vec<String>,
 }

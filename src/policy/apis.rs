@@ -6,25 +6,20 @@ use std::{
 };
 
 use crate::{
-    base::{
-        class::Mode,
-        ident::{ApiName, EntityName, FieldName, FunctionName},
-    },
-    model::{Described, EntityDecl, FieldRef, FunctionDecl, Surface},
+    base::ident::{ApiName, EntityName, FieldName, FunctionName},
+    model::{Described, FieldRef, FunctionDecl, Surface, Unknown},
 };
 
 use super::{
     classes::Classes,
-    diagnostic::{Place, Problems},
-    document::{
-        Fields, Node, list,
-        reader::{not_built, pairs},
-        text, truth, word,
-    },
+    diagnostic::Problems,
+    document::{Fields, Node, list, reader::pairs, text, truth},
+    entities::{self, bare_name},
     functions::{self, Argument},
     grants::Grants,
     names::{excepted, qualify, schema_list},
-    plan::Class,
+    plan::{BindRule, Class},
+    records::Binds,
     routes,
 };
 
@@ -40,6 +35,8 @@ pub struct ApiPolicy {
     /// Bare names of the protected fields, in lower case: a view may repeat the column.
     pub(super) protected_names: HashSet<String>,
     pub(super) exceptions: Exceptions,
+    /// How records are told apart to which values are bound.
+    pub(super) binds: Arc<HashMap<EntityName, BindRule>>,
     /// The primary keys, where the policy says them.
     pub(super) keys: HashMap<EntityName, Vec<FieldName>>,
     pub(super) grants: Arc<Grants>,
@@ -64,6 +61,8 @@ pub(super) struct Field {
     /// What a function does with it, if it is an argument of one.
     pub(super) argument: Option<Argument>,
     pub(super) line: usize,
+    /// Whether its values are bound to their record.
+    pub(super) is_bound: bool,
 }
 
 /// What passes although it is not declared.
@@ -77,6 +76,7 @@ pub(super) struct Exceptions {
 #[derive(Default)]
 pub(super) struct Declared {
     pub(super) fields: Vec<(FieldRef, Field)>,
+    pub(super) binds: Binds,
     pub(super) keys: HashMap<EntityName, Vec<FieldName>>,
 }
 
@@ -152,15 +152,8 @@ pub(super) fn read(
     apis
 }
 
-const LATER: &[&str] = &[
-    "elements",
-    "masked_writeback",
-    "migration",
-    "on_unsupported",
-    "open",
-    "schema_snapshot",
-    "version",
-];
+const LATER: &[&str] =
+    &["elements", "masked_writeback", "migration", "on_unsupported", "schema_snapshot", "version"];
 
 fn api(
     node: &Node,
@@ -182,9 +175,8 @@ fn api(
     let routes = fields.optional("routes");
     fields.finish(problems);
 
-    if let Some(node) = unknown_fields {
-        word(node, "unknown_fields:", &[("pass", ())], &["deny", "warn"], problems);
-    }
+    let unknown = unknown_fields.and_then(|node| entities::unknown(node, problems));
+    let unknown = unknown.unwrap_or(Unknown::Pass);
     if let (Some(_), Some(routes)) = (entities, routes) {
         let message = "an API has either entities or routes";
         problems.error(routes.at, message, "declare the routes as an API of their own");
@@ -200,10 +192,10 @@ fn api(
     let mut surface = Surface::default();
     let mut exceptions = Exceptions::default();
     if let Some(node) = routes {
-        surface.routes = routes::read(node, classes, &mut declared, problems);
+        surface.routes = routes::read(node, classes, unknown, &mut declared, problems);
         if let Some(node) = undeclared {
             // Which routes are meant would have to be spelled as routes are.
-            let remedy = "declare the route without path:, query: and fields:";
+            let remedy = "declare the route with open: true and why:";
             problems.error(node.at, "an API with routes has no undeclared:", remedy);
         }
     } else {
@@ -219,11 +211,11 @@ fn api(
         for (key, node) in entities {
             let Some(name) = place(&key.text, key.at, problems) else { continue };
             let name = EntityName::new(name);
-            let fields = entity(&name, node, classes, &mut declared, problems);
             if surface.entities.iter().any(|other| other.name == name) {
                 problems.error(key.at, format!("`{name}` is declared twice"), "keep one");
             }
-            surface.entities.push(EntityDecl { name, fields });
+            let entity = entities::entity(&name, node, classes, unknown, &mut declared, problems);
+            surface.entities.push(entity);
         }
         for (key, node) in functions {
             let Some(name) = place(&key.text, key.at, problems) else { continue };
@@ -273,6 +265,7 @@ fn api(
         fields: declared.fields.into_iter().collect(),
         protected_names,
         exceptions,
+        binds: Arc::new(declared.binds),
         keys: declared.keys,
         grants: grants.clone(),
         upgrades: upgrades.map(|node| upgraded(node, problems)).unwrap_or_default(),
@@ -291,125 +284,4 @@ fn upgraded(node: &Node, problems: &mut Problems) -> Upgrades {
         Some(true) => Upgrades::Tunnel,
         Some(false) | None => Upgrades::Refused,
     }
-}
-
-/// Reads one entity and gives its protected fields.
-fn entity(
-    name: &EntityName,
-    node: &Node,
-    classes: &Classes,
-    declared: &mut Declared,
-    problems: &mut Problems,
-) -> Vec<FieldName> {
-    let mut protected = Vec::new();
-    let Some(mut fields) = Fields::of(node, "an entity", problems) else { return protected };
-    fields.later(&["bind", "masked_writeback", "migration", "open", "unknown_fields"]);
-    let key = fields.optional("key");
-    let columns = fields.required("fields", "list the fields, or leave the entity out", problems);
-    fields.finish(problems);
-    if let Some(node) = key {
-        let columns = list(node, "key", problems).unwrap_or_default();
-        if columns.is_empty() {
-            problems.error(node.at, "key names no column", "name those of the primary key");
-        }
-        let named = |node| text(node, "a column of the key", problems).map(FieldName::new);
-        declared.keys.insert(name.clone(), columns.iter().filter_map(named).collect());
-    }
-    for (key, node) in columns.and_then(|node| pairs(node, "fields", problems)).unwrap_or_default()
-    {
-        if key.text.contains("->") {
-            not_built(key.at, &key.text, problems);
-            continue;
-        }
-        if key.text.trim().is_empty() {
-            problems.error(key.at, "a field needs a name", "write the name of the column");
-            continue;
-        }
-        let Some(field) = field(node, key.at, classes, problems) else { continue };
-        let column = FieldName::new(key.text.as_str());
-        protected.push(column.clone());
-        declared.fields.push((FieldRef { entity: name.clone(), field: column }, field));
-    }
-    protected
-}
-
-/// Reads `{class: …}`. `None` for a plain field as well as after a problem.
-pub(super) fn field(
-    node: &Node,
-    at: Place,
-    classes: &Classes,
-    problems: &mut Problems,
-) -> Option<Field> {
-    let mut fields = Fields::of(node, "a field", problems)?;
-    fields.later(&["bind", "equality", "masked_writeback", "migration", "subject"]);
-    let class = fields.optional("class");
-    let mode = fields.optional("mode");
-    let unique = fields.optional("unique");
-    let why = fields.optional("why");
-    fields.finish(problems);
-    let is_unique = unique.and_then(|node| truth(node, "unique", problems)).unwrap_or_default();
-    match (class, mode) {
-        (Some(class), None) => {
-            if let Some(why) = why {
-                problems.error(why.at, "why is for plain fields", "leave it out");
-            }
-            let class = classes.named(class, problems)?;
-            if let (true, Some(node)) = (is_unique, unique)
-                && class.params.mode != Mode::Deterministic
-            {
-                let mode = class.params.mode.as_str();
-                let message =
-                    format!("a {mode} class cannot be unique: equal values are stored differently");
-                problems.error(node.at, message, "use a deterministic class");
-            }
-            Some(Field { class, unique: is_unique, argument: None, line: at.line })
-        }
-        (None, mode @ Some(_)) => {
-            plain(at, mode, why, "a field", problems);
-            None
-        }
-        (Some(_), Some(mode)) => {
-            problems.error(mode.at, "the class of a field says its mode", "leave mode out");
-            None
-        }
-        (None, None) => {
-            plain(at, None, why, "a field", problems);
-            None
-        }
-    }
-}
-
-/// Checks `{mode: plain, why: …}` of `what`.
-pub(super) fn plain(
-    at: Place,
-    mode: Option<&Node>,
-    why: Option<&Node>,
-    what: &str,
-    problems: &mut Problems,
-) {
-    let Some(mode) = mode else {
-        let remedy = "write {class: …}, or {mode: plain, why: …}";
-        problems.error(at, format!("{what} lacks `class`"), remedy);
-        return;
-    };
-    let of = what.replacen("an ", "", 1).replacen("a ", "", 1);
-    let (words, later) = ([("plain", ())], ["format_preserving"]);
-    word(mode, &format!("the mode of {what}"), &words, &later, problems);
-    match why {
-        Some(why) => drop(text(why, "why", problems)),
-        None => {
-            let message = format!("a plain {of} lacks `why`");
-            problems.error(at, message, "say why it needs no protection");
-        }
-    }
-}
-
-/// What a column that repeats this field elsewhere would be called, in lower case.
-pub(super) fn bare_name(field: &FieldName) -> String {
-    let name = field.as_str();
-    let places = ["form:", "path:", "query:"];
-    let name = places.iter().find_map(|place| name.strip_prefix(place)).unwrap_or(name);
-    let name = name.trim_end_matches("[*]");
-    let name = name.rsplit(['.', '>', ':']).next().unwrap_or(name);
-    name.trim_matches(['\'', '"', '[', ']']).to_lowercase()
 }

@@ -4,6 +4,8 @@
 //! each use of a column in the head be answered, and asked by this caller; may the answer be read.
 //! Whether a value may be written is known only when the body is seen, so it goes into the plan.
 
+use std::collections::BTreeMap;
+
 use crate::{
     auth::Caller,
     base::{
@@ -11,14 +13,17 @@ use crate::{
         ident::EntityName,
         near,
         refusal::{Code, Refusal},
+        secret::Plaintext,
     },
     model::{
-        BodyForm, FieldRef, Filter, FunctionDecl, Node, Operation, Target, Test, Use, UseKind, Verb,
+        BodyForm, EntityDecl, FieldRef, Filter, FunctionDecl, KeyPlace, Node, Operation, Target,
+        Test, Unknown, Use, UseKind, Verb,
     },
 };
 
 use super::{
-    apis::{ApiPolicy, Field, bare_name},
+    apis::{ApiPolicy, Field},
+    entities::bare_name,
     functions::Argument,
     grants::Granted,
     plan::{
@@ -36,6 +41,8 @@ enum Standing {
     Excepted,
     /// It is a function listed there, so that its arguments have nothing to do with columns.
     ExceptedFunction,
+    /// It is a route that the policy opens.
+    Open,
     /// It is neither.
     Unknown,
 }
@@ -50,13 +57,33 @@ impl ApiPolicy {
                 filters: vec![None; operation.uses.len()],
                 answer: AnswerPlan::Pass,
                 rights: granted.rights.clone(),
+                binds: self.binds.clone(),
+                head_key: None,
+                unknown: BTreeMap::new(),
                 formats: operation.formats,
                 made: Made,
             });
         }
         let standing = self.address(operation)?;
+        if standing == Standing::Open {
+            // Envelopes are refused there as everywhere: what is opened is what passes, not who
+            // gets something of ours opened by having it stored elsewhere.
+            return Ok(Plan {
+                request: RequestPlan::Scan(Node::default()),
+                filters: vec![None; operation.uses.len()],
+                answer: AnswerPlan::Pass,
+                rights: granted.rights.clone(),
+                binds: self.binds.clone(),
+                head_key: None,
+                unknown: BTreeMap::new(),
+                formats: operation.formats,
+                made: Made,
+            });
+        }
         let mut filters = Vec::with_capacity(operation.uses.len());
+        let mut unknown = BTreeMap::new();
         for one in &operation.uses {
+            self.judge_unlisted(one, &mut unknown)?;
             filters.push(self.judge_use(one, operation.verb, standing, granted)?);
         }
         let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
@@ -74,9 +101,46 @@ impl ApiPolicy {
             filters,
             answer: AnswerPlan::Scan(answer),
             rights: granted.rights.clone(),
+            binds: self.binds.clone(),
+            head_key: head_key(operation),
+            unknown,
             formats: operation.formats,
             made: Made,
         })
+    }
+
+    /// Refuses or counts what the head says of a field that the policy does not list: a test of it
+    /// carries a value up as a body does.
+    fn judge_unlisted(
+        &self,
+        one: &Use,
+        unknown: &mut BTreeMap<EntityName, u64>,
+    ) -> Result<(), Refusal> {
+        let word = match &one.kind {
+            UseKind::Column => "columns",
+            UseKind::Conflict => "on_conflict",
+            UseKind::Filter(Filter { test: Test::IsNull, .. })
+            | UseKind::Key
+            | UseKind::Order { .. }
+            | UseKind::Text
+            | UseKind::Transform(_)
+            | UseKind::Zone => return Ok(()),
+            UseKind::Filter(filter) => filter.operator,
+        };
+        let listed = |entity: &&EntityDecl| {
+            entity.fields.contains(&one.column) || entity.rest.plain.contains(&one.column)
+        };
+        let entity =
+            self.surface.entities.iter().find(|entity| Some(&entity.name) == one.entity.as_ref());
+        let Some(entity) = entity.filter(|entity| !listed(entity)) else { return Ok(()) };
+        match entity.rest.unknown {
+            Unknown::Deny => Err(Refusal::new(Code::UnknownField).on(&entity.name).by(word)),
+            Unknown::Pass => Ok(()),
+            Unknown::Warn => {
+                *unknown.entry(entity.name.clone()).or_default() += 1;
+                Ok(())
+            }
+        }
     }
 
     /// Refuses what could carry values past the policy: writes to what is not declared, and calls.
@@ -95,6 +159,8 @@ impl ApiPolicy {
                 Standing::ExceptedFunction
             }
             Target::Function(_) => return Err(Code::UndeclaredFunction.into()),
+            Target::Open(name) if self.opens(name) => Standing::Open,
+            Target::Open(_) => Standing::Unknown,
             Target::Service => Standing::Unknown,
         };
         if standing == Standing::Unknown && operation.verb.writes() {
@@ -107,6 +173,10 @@ impl ApiPolicy {
         self.surface.entities.iter().any(|entity| entity.name == *name)
             || self.surface.routes.iter().any(|route| route.pattern == *name)
             || self.surface.functions.iter().any(|f| FunctionDecl::arguments_of(&f.name) == *name)
+    }
+
+    fn opens(&self, name: &EntityName) -> bool {
+        self.surface.routes.iter().any(|route| route.is_open && route.pattern == *name)
     }
 
     fn judge_use(
@@ -272,7 +342,8 @@ impl ApiPolicy {
             return Err(Refusal::new(Code::ReadNotGranted).on(field_ref).at_line(line));
         }
         let class = field.class.clone();
-        Ok(Some(OpenRule { class, field: field_ref.clone(), right }))
+        let is_bound = field.is_bound;
+        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound }))
     }
 
     fn seal_rule(
@@ -299,8 +370,35 @@ impl ApiPolicy {
             guard,
             write,
             required: guard == Guard::Unseen && is_written_whole(operation, field_ref),
+            is_bound: field.is_bound,
             line: field.line,
         }))
+    }
+}
+
+/// The key of the record that the request is about, where its head says it.
+fn head_key(operation: &Operation) -> Option<Plaintext> {
+    let request = match &operation.body {
+        BodyForm::Opaque => Vec::new(),
+        BodyForm::Records(node) => node.records(),
+    };
+    let used =
+        request.into_iter().chain(operation.answer.records()).find_map(|bound| {
+            match &bound.key {
+                KeyPlace::Head { used, .. } => Some(*used),
+                KeyPlace::Member { .. } | KeyPlace::Nowhere { .. } => None,
+            }
+        })?;
+    match &operation.uses.get(used)?.kind {
+        UseKind::Filter(Filter { test: Test::Equal(literal), .. }) => Some(literal.clone()),
+        UseKind::Column
+        | UseKind::Conflict
+        | UseKind::Filter(_)
+        | UseKind::Key
+        | UseKind::Order { .. }
+        | UseKind::Text
+        | UseKind::Transform(_)
+        | UseKind::Zone => None,
     }
 }
 

@@ -9,10 +9,11 @@ use crate::{
 };
 
 use super::{
-    apis::{Declared, Field, plain},
+    apis::{Declared, Field},
     classes::Classes,
     diagnostic::{Place, Problems},
     document::{Fields, Node, reader::pairs, text, word},
+    entities::plain,
 };
 
 /// What a function does with an argument, and so which grant its caller needs.
@@ -99,5 +100,5 @@ fn argument(node: &Node, at: Place, classes: &Classes, problems: &mut Problems) 
             format!("a {mode} class cannot be tested by a function: each stored form differs");
         problems.error(node.at, message, "use a deterministic class");
     }
-    Some(Field { class, unique: false, argument: Some(argument), line: at.line })
+    Some(Field { class, unique: false, argument: Some(argument), line: at.line, is_bound: false })
 }

@@ -28,11 +28,13 @@ impl Policy {
     fn leak(&self, class: &Class) -> Leak {
         let mut fields = Vec::new();
         let mut is_unique = false;
+        let (mut bound, mut free) = (0, 0);
         for api in self.apis() {
             for (name, field) in &api.fields {
                 if field.class.params.id == class.params.id {
                     fields.push(format!("{}: {name}", api.name));
                     is_unique |= field.unique;
+                    *if field.is_bound { &mut bound } else { &mut free } += 1;
                 }
             }
         }
@@ -48,6 +50,11 @@ impl Policy {
             }
         };
         tells.extend(ALWAYS.iter().map(|tell| Cow::Borrowed(*tell)));
+        tells.push(Cow::Borrowed(match (bound, free) {
+            (0, _) => SWAPPED,
+            (_, 0) => SWAPPED_WITHIN,
+            _ => SWAPPED_OUTSIDE,
+        }));
         if is_unique {
             tells.push(
                 "whoever may write whether a value is there, since a unique column answers".into(),
@@ -62,8 +69,13 @@ const ALWAYS: &[&str] = &[
     "the length, in steps of 16 bytes up to 256 and wider above",
     "which values are null",
     "the key version",
-    "nobody when a value is swapped with another of its class, or an older one is put back",
 ];
+const SWAPPED: &str =
+    "nobody when a value is swapped with another of its class, or an older one is put back";
+const SWAPPED_WITHIN: &str = "nobody when a value is swapped with another of its class in the same \
+                              record, or an older one of that record is put back";
+const SWAPPED_OUTSIDE: &str = "nobody when a value is swapped with another of its class outside of \
+                               the entities with bind:, or an older one is put back";
 
 fn grain(rung: Rung, equality: Equality) -> String {
     let which = match (rung, equality) {

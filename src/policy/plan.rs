@@ -3,12 +3,17 @@
 //! A plan can be made by `ApiPolicy::plan` alone, and the steps that seal, open and forward ask for
 //! it, so no body moves without a decision. It is direction-free data; `seal` carries it out.
 
-use std::{collections::HashMap, ops::RangeInclusive, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::RangeInclusive,
+    sync::Arc,
+};
 
 use crate::{
     base::{
         class::{ClassParams, Equality, Mode, Rung},
-        ident::{ClassId, ClassName},
+        ident::{ClassId, ClassName, EntityName},
+        secret::Plaintext,
     },
     model::{FieldRef, Filter, Formats, Node, Test},
 };
@@ -149,6 +154,8 @@ pub struct SealRule {
     pub write: Write,
     /// Whether a record without it is refused (a whole-record write by a caller who cannot see it).
     pub required: bool,
+    /// Whether the value opens in its own record alone.
+    pub is_bound: bool,
     /// The policy line of the field.
     pub line: usize,
 }
@@ -162,6 +169,41 @@ pub struct OpenRule {
     pub field: FieldRef,
     /// What the caller gets.
     pub right: Right,
+    /// Whether the value opens in its own record alone.
+    pub is_bound: bool,
+}
+
+/// How the records of an entity are told apart, where values are bound to them.
+#[derive(Clone, Debug)]
+pub struct BindRule {
+    /// Names the collection for good: two entities of one collection share records.
+    pub collection: String,
+    /// The field of the key, for messages.
+    pub field: FieldRef,
+    /// How the key is spelled.
+    pub form: KeyForm,
+    /// The policy line of `bind:`.
+    pub line: usize,
+}
+
+/// How the key of a record is spelled in requests and answers.
+#[derive(Clone, Debug)]
+pub enum KeyForm {
+    /// In clear.
+    Plain(KeyType),
+    /// As an envelope of this deterministic class.
+    Protected(Arc<Class>),
+}
+
+/// The type of a key in clear: which spellings are one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// A whole number.
+    Integer,
+    /// Text, in which every character counts.
+    Text,
+    /// A UUID in either case.
+    Uuid,
 }
 
 /// A filter literal that is turned into what is stored.
@@ -210,7 +252,7 @@ pub enum RequestPlan {
 /// What happens to the answer.
 #[derive(Debug)]
 pub enum AnswerPlan {
-    /// An API without entities: every byte passes.
+    /// An API without entities, or a route that is open: every byte passes.
     Pass,
     /// Declared places are opened by their rule, envelopes elsewhere by the rights of their class.
     Scan(Node<OpenRule>),
@@ -227,6 +269,12 @@ pub struct Plan {
     pub answer: AnswerPlan,
     /// The caller's rights on every class of the API, for what is found elsewhere and for echoes.
     pub rights: Arc<Rights>,
+    /// How the records of each entity are told apart.
+    pub binds: Arc<HashMap<EntityName, BindRule>>,
+    /// The key of a record that the head of the request says.
+    pub head_key: Option<Plaintext>,
+    /// Fields in the head that the policy does not list, by entity, where it says to count them.
+    pub unknown: BTreeMap<EntityName, u64>,
     /// What the request body may be written in.
     pub formats: Formats,
     /// Keeps other modules from making one.
@@ -245,6 +293,11 @@ impl Plan {
             RequestPlan::Scan(node) => !node.is_empty(),
         };
         body || self.filters.iter().any(Option::is_some)
+    }
+
+    /// Whether the answer passes as it is, so that it may have any form.
+    pub fn passes_answer(&self) -> bool {
+        matches!(self.answer, AnswerPlan::Pass)
     }
 
     /// Whether the API has no entities, so that nothing is looked at.

@@ -112,6 +112,8 @@ async fn answer(
     let (method, leg) = (head.method.clone(), Leg { abort, version: head.version });
     if !plan.passes() {
         digests.write(&mut head.headers);
+    }
+    if !plan.passes_answer() {
         View::of(&plan.rights).unmark(&mut head.headers);
     }
     let describes = matches!(operation.target, Target::Service)
@@ -136,7 +138,7 @@ async fn answer(
         return upgraded(door, head, client, cleared);
     }
     let after = head::after(&method, &head.headers);
-    let carried = Carried::of(&head.headers, plan.passes(), false);
+    let carried = Carried::of(&head.headers, plan.passes_answer(), false);
     // The answer may hold what was sealed, under a newer key, while the request was on its way.
     let keys = sidecar.keys.snapshot();
     let (echoes, refine) = (&addressed.echoes, &addressed.refine);
@@ -324,6 +326,10 @@ fn upstream_request(
     // The body was read already, or is read as it is sent: nobody waits for a 100 upstream.
     head.headers.remove(header::EXPECT);
     if !plan.passes() {
+        head::remove_copies(&mut head.headers);
+    }
+    // Of an answer that passes as it is, any coding and any part will do.
+    if !plan.passes_answer() {
         head::prepare_protected(&mut head.headers);
     }
     if let Some(length) = length {

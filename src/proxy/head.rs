@@ -203,12 +203,16 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes a request to an API with entities answerable: no copies of its target, no coding we cannot read, no byte ranges of
-/// a text that has other bytes upstream. `items` ranges are rows and stay.
-pub fn prepare_protected(headers: &mut HeaderMap) {
+/// Takes copies of this target and of others out of a request to an API with entities.
+pub fn remove_copies(headers: &mut HeaderMap) {
     for name in COPIES {
         headers.remove(name);
     }
+}
+
+/// Makes a request to an API with entities answerable: no coding we cannot read, no byte ranges of
+/// a text that has other bytes upstream. `items` ranges are rows and stay.
+pub fn prepare_protected(headers: &mut HeaderMap) {
     coding::reduce_accepted(headers);
     let bytes = |value: &HeaderValue| {
         value.as_bytes().get(..6).is_some_and(|unit| unit.eq_ignore_ascii_case(b"bytes="))

@@ -21,7 +21,7 @@ use prometheus_client::{
 
 use crate::{
     audit::{Action, Counts, Fate},
-    base::{digest::Digest, refusal::Code},
+    base::{digest::Digest, ident::ApiName, refusal::Code},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -69,6 +69,7 @@ pub struct Metrics {
     /// One family for each of [`Fate::ALL`], in that order.
     values: [Family<OfClass, Counter>; Fate::ALL.len()],
     strays_passed: Counter,
+    unknown_fields: Family<OfApi, Counter>,
     overhead: Family<OfApi, Histogram, Buckets>,
     upstream: Family<OfApi, Histogram, Buckets>,
     inflight: Gauge,
@@ -112,6 +113,9 @@ impl Metrics {
         let strays_passed = Counter::default();
         let help = "Envelope-shaped texts in answers that did not open and passed unchanged";
         registry.register("strays_passed", help, strays_passed.clone());
+        let unknown_fields = Family::default();
+        let help = "Fields of requests that passed, although the policy does not list them";
+        registry.register("unknown_fields", help, unknown_fields.clone());
         let overhead = Family::new_with_constructor(Buckets);
         let help = "Time of an exchange less the time of the database API";
         registry.register_with_unit("overhead", help, Unit::Seconds, overhead.clone());
@@ -133,6 +137,7 @@ impl Metrics {
             refusals,
             values,
             strays_passed,
+            unknown_fields,
             overhead,
             upstream,
             inflight,
@@ -187,6 +192,12 @@ impl Metrics {
         self.strays_passed.inc_by(counts.strays_passed);
     }
 
+    /// Fields passed that the policy of this API does not list.
+    pub fn unknown_fields(&self, api: &ApiName, count: u64) {
+        let api = OfApi { api: api.as_str().to_owned() };
+        self.unknown_fields.get_or_create(&api).inc_by(count);
+    }
+
     /// A policy came into force.
     pub fn policy_in_force(&self, digest: Digest) {
         self.reload_successful.set(1);
@@ -230,11 +241,7 @@ fn family_of(fate: Fate) -> (&'static str, &'static str) {
 mod tests {
     use std::collections::{BTreeMap, HashMap};
 
-    use crate::{
-        audit::Subject,
-        base::ident::{ApiName, ClassName},
-        model::Verb,
-    };
+    use crate::{audit::Subject, base::ident::ClassName, model::Verb};
 
     use super::*;
 
@@ -250,6 +257,7 @@ mod tests {
         counts.add(Fate::Opened, &BTreeMap::from([(ClassName::new("mrn"), 40)]));
         counts.add(Fate::Failed, &BTreeMap::from([(ClassName::new("mrn"), 1)]));
         metrics.values(&counts);
+        metrics.unknown_fields(&ApiName::new("lims"), 3);
         metrics.policy_in_force(Digest([1; 32]));
         metrics.policy_in_force(Digest([2; 32]));
         metrics.policy_refused();
@@ -268,6 +276,7 @@ mod tests {
             r#"labseal_fields_opened_total{class="mrn"} 40"#,
             r#"labseal_integrity_failures_total{class="mrn"} 1"#,
             "labseal_strays_passed_total 2",
+            r#"labseal_unknown_fields_total{api="lims"} 3"#,
             r#"labseal_upstream_seconds_count{api="li\"ms\n"} 1"#,
             "labseal_config_last_reload_successful 0",
             "labseal_key_epoch 7",

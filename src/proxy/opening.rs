@@ -41,7 +41,7 @@ pub enum Opened {
     /// Every byte passes as it comes: nothing in it was to be opened.
     Through(Incoming),
     /// All of it, and how many of its records stayed if they were refined.
-    Whole(Vec<u8>, Tally, Refined),
+    Whole(Vec<u8>, Box<Tally>, Refined),
 }
 
 impl Opened {
@@ -61,7 +61,7 @@ impl Opened {
                     }
                 }
                 let (whole, tally) = long.finish()?;
-                (whole, tally, Refined::default())
+                (whole, Box::new(tally), Refined::default())
             }
         };
         let described = annotate(&whole).unwrap_or(whole);
@@ -191,7 +191,7 @@ impl Opening<'_> {
                 {
                     return Err(Refusal::new(Code::UpstreamUnreadable).by("a cut answer"));
                 }
-                return Ok(Opened::Whole(held, tally, refined));
+                return Ok(Opened::Whole(held, Box::new(tally), refined));
             }
         }
         long.has_fewer = long.flow.settle();
@@ -221,7 +221,7 @@ impl Opening<'_> {
         if let Some(coding) = coding {
             opened = coding::encode(coding, &opened)?;
         }
-        Ok(Opened::Whole(opened, Tally::default(), Refined::default()))
+        Ok(Opened::Whole(opened, Box::default(), Refined::default()))
     }
 
     /// Header values: the same; and entity tags are those of the caller's view.
@@ -230,8 +230,12 @@ impl Opening<'_> {
             return;
         }
         View::of(&self.plan.rights).mark(headers);
+        let repeats = |value: &[u8]| {
+            let has = |piece: &[u8]| memchr::memmem::find(value, piece).is_some();
+            has(b"ls1") || self.echoes.iter().any(|(piece, _)| has(piece.as_bytes()))
+        };
         for value in headers.values_mut() {
-            if memchr::memmem::find(value.as_bytes(), b"ls1").is_some() {
+            if repeats(value.as_bytes()) {
                 let rights = &self.plan.rights;
                 let opened =
                     echo::header(value.as_bytes(), self.written, self.echoes, rights, self.keys);

@@ -182,7 +182,21 @@ impl Record {
             "answered"
         );
         sidecar.metrics.values(&counts);
+        self.note_unknown(sidecar, tally);
         sidecar.metrics.exchange(&self.action, "answered", self.overhead(sidecar), self.upstream);
+    }
+
+    /// Counts fields that the policy does not list, and says once for each entity that there are
+    /// some. Their names came from the caller and are not told.
+    fn note_unknown(&self, sidecar: &Sidecar, tally: &Tally) {
+        let Some(api) = self.api.as_ref().filter(|_| !tally.unknown.is_empty()) else { return };
+        for (entity, count) in &tally.unknown {
+            sidecar.metrics.unknown_fields(&api.name, *count);
+            if api.is_first_unknown(entity) {
+                let (api, entity) = (api.name.as_str(), entity.as_str());
+                tracing::warn!(request = %self.id, api, entity, "fields that the policy does not list");
+            }
+        }
     }
 
     /// What the exchange took, less what the database API took of it.

@@ -1,10 +1,13 @@
 //! One revision of the policy, ready to serve: compiled rules and a dialect for each API.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex},
+};
 
 use crate::{
     base::{
-        ident::ApiName,
+        ident::{ApiName, EntityName},
         refusal::{Code, Refusal},
     },
     dialect::Dialect,
@@ -27,6 +30,8 @@ pub struct Served {
     /// Whether it has no entities, so that every byte passes.
     pub is_open: bool,
     index: usize,
+    /// Entities of which it was said that requests hold fields which the policy does not list.
+    unknown: Mutex<HashSet<EntityName>>,
 }
 
 impl Revision {
@@ -39,7 +44,8 @@ impl Revision {
             .enumerate()
             .map(|(index, (api, dialect))| {
                 let name = api.name().clone();
-                (name.clone(), Arc::new(Served { name, dialect, is_open: api.is_open(), index }))
+                let (is_open, unknown) = (api.is_open(), Mutex::default());
+                (name.clone(), Arc::new(Served { name, dialect, is_open, index, unknown }))
             })
             .collect();
         Self { policy, apis }
@@ -53,6 +59,11 @@ impl Revision {
 }
 
 impl Served {
+    /// Whether this revision meets unlisted fields of the entity for the first time.
+    pub fn is_first_unknown(&self, entity: &EntityName) -> bool {
+        self.unknown.lock().is_ok_and(|mut known| known.insert(entity.clone()))
+    }
+
     /// The rules of this API in the revision it belongs to.
     pub fn rules<'r>(&self, revision: &'r Revision) -> &'r ApiPolicy {
         // Invariant: the index was counted over the APIs of this very revision.

@@ -247,6 +247,9 @@ impl Rows {
                 Named::Otherwise => {
                     if V::STRICT {
                         visit.spelled(name)?;
+                        if let Some(closed) = tree.unlisted(record, name) {
+                            visit.unlisted(closed)?;
+                        }
                     }
                     Column::Elsewhere
                 }

@@ -96,6 +96,8 @@ fn merged<R: Clone>(one: &Node<R>, other: &Node<R>) -> Node<R> {
     let mut sum = one.clone();
     sum.record |= other.record;
     sum.field = sum.field.or_else(|| other.field.clone());
+    sum.others = sum.others.or_else(|| other.others.clone());
+    sum.bound = sum.bound.or_else(|| other.bound.clone());
     for (key, theirs) in &other.members {
         let node = match sum.members.get(key) {
             Some(own) => merged(own, theirs),

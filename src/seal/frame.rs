@@ -23,6 +23,8 @@ pub(super) struct Frame {
     pub is_array: bool,
     /// Whether the window may not end before this does.
     pub is_whole: bool,
+    /// Whether values in it are bound to it.
+    pub is_bound: bool,
     pub node: u32,
     /// Node of the elements.
     pub elements: u32,
@@ -50,6 +52,7 @@ impl Frame {
         Self {
             is_array,
             is_whole: false,
+            is_bound: false,
             node: ELSEWHERE,
             elements: ELSEWHERE,
             seen_from,

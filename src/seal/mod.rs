@@ -35,6 +35,7 @@ mod parts;
 mod patch;
 mod proof;
 mod readdress;
+mod record;
 mod refine;
 mod reorder;
 mod scan;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::{
     json::Traits,
     proof,
+    record::Records,
     spelling::Spelling,
     strays::Stream,
     tally::{self, Tally},
+    tree::Closed,
     value,
-    visit::{Act, Lexeme, Stop, Visit},
+    visit::{Act, Found, Lexeme, Stop, Visit},
     watch::Watch,
 };
 use crate::{
@@ -19,8 +21,9 @@ use crate::{
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
-    crypto::{Typed, envelope},
+    crypto::{Bond, Typed, envelope},
     keys::{Opened, Snapshot},
+    model::BoundRecord,
     policy::plan::{Class, OnIntegrity, OpenRule, Right, Rights},
 };
 
@@ -29,6 +32,7 @@ pub(super) struct Opening {
     pub rules: Arc<[OpenRule]>,
     pub rights: Arc<Rights>,
     pub keys: Arc<Snapshot>,
+    pub records: Records,
     pub tally: Tally,
     /// What was counted last under a kid: most values of an answer share few kids.
     pub last_kid: Option<Kid>,
@@ -46,6 +50,18 @@ impl Visit for Opening {
     }
 
     fn stays(&self, _: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn enter(&mut self, bound: &BoundRecord, key: Found<'_>) -> Result<(), Stop> {
+        Ok(self.records.enter_answer(bound, key, &self.keys)?)
+    }
+
+    fn leave(&mut self) {
+        self.records.leave();
+    }
+
+    fn unlisted(&mut self, _: &Closed) -> Result<(), Stop> {
         Ok(())
     }
 
@@ -108,6 +124,9 @@ impl Visit for Opening {
             (None, OnIntegrity::Mark) if self.watch.looks_at(number) => {
                 Err(Refusal::new(Code::Integrity).on(&rule.field).into())
             }
+            (None, OnIntegrity::Fail) if rule.is_bound => {
+                Err(Refusal::new(Code::Integrity).on(&rule.field).by("bind").into())
+            }
             (None, OnIntegrity::Fail) => Err(Refusal::new(Code::Integrity).on(&rule.field).into()),
             (None, OnIntegrity::Mark) => {
                 spelling.text(proof::MARKER.as_bytes(), made);
@@ -130,15 +149,21 @@ impl Opening {
     ) -> Option<Act> {
         let is_watched = self.watch.looks_at(number);
         if rule.right == Right::Sealed && !is_watched {
-            let kid = envelope::parse(text).ok()?.kid();
-            if self.keys.class_of(kid)? != &rule.class.params.id {
+            let parsed = envelope::parse(text).ok()?;
+            let kid = parsed.kid();
+            let is_bound = parsed.flags().bond() == Bond::Record;
+            if self.keys.class_of(kid)? != &rule.class.params.id || is_bound != rule.is_bound {
                 return None;
             }
             self.note(kid);
             tally::count(&mut self.tally.withheld, &rule.class.name);
             return Some(Act::Keep);
         }
-        let Opened::Value { kid, class, typed } = self.keys.open(text) else { return None };
+        let opened = match rule.is_bound {
+            true => self.keys.open_in(Some(self.records.current()?), text),
+            false => self.keys.open(text),
+        };
+        let Opened::Value { kid, class, typed } = opened else { return None };
         if class != rule.class.params.id {
             return None;
         }

@@ -91,7 +91,12 @@ impl Pairs {
             }
             Named::Near => return Err(Stop::Near),
             Named::Otherwise if tree.is_hidden_in(name) => return Err(Stop::Near),
-            Named::Otherwise => return Ok(visit.spelled(pair)?),
+            Named::Otherwise => {
+                if let Some(closed) = tree.unlisted(tree.node(tree.root()), name.as_bytes()) {
+                    visit.unlisted(closed)?;
+                }
+                return Ok(visit.spelled(pair)?);
+            }
         };
         let rule = tree.node(child).rule.ok_or(Stop::Shape)?;
         let end = start + pair.len();

@@ -133,7 +133,7 @@ impl Parts {
         &mut self,
         rest: &[u8],
         tree: &Tree<R>,
-        visit: &V,
+        visit: &mut V,
     ) -> Result<Step, Stop> {
         let end = memmem::find(rest, b"\r\n\r\n");
         if end.unwrap_or(rest.len()) > MAX_HEADERS {
@@ -145,7 +145,13 @@ impl Parts {
         let part = PartHead::parse(block).ok_or(Stop::Malformed)?;
         self.state = match self.rule(&part, tree)? {
             Some(rule) => State::Text(rule),
-            None => State::Passing(Box::default()),
+            None => {
+                let record = tree.node(tree.root());
+                if let Some(closed) = tree.unlisted(record, part.name.as_bytes()) {
+                    visit.unlisted(closed)?;
+                }
+                State::Passing(Box::default())
+            }
         };
         self.at += end + 4;
         self.safe = self.at;

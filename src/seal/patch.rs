@@ -251,7 +251,7 @@ impl Patch {
     }
 
     /// Follows a pointer (RFC 6901).
-    fn resolve(&self, pointer: &str) -> Result<Place, Stop> {
+    fn resolve(&mut self, pointer: &str) -> Result<Place, Stop> {
         let mut node = self.tree.root();
         let mut tokens = pointer.split('/');
         if tokens.next() != Some("") {
@@ -263,7 +263,15 @@ impl Patch {
             if let Some(rule) = flat.rule {
                 return Ok(Place::Below(rule));
             }
-            node = match (flat.named(token.as_bytes()), flat.elements) {
+            let named = flat.named(token.as_bytes());
+            // A token is a key, unless it may be an index of the list that may be here.
+            let is_key = flat.elements.is_none() || !may_be_index(&token);
+            if let (Named::Otherwise, true) = (named, is_key)
+                && let Some(closed) = self.tree.unlisted(flat, token.as_bytes())
+            {
+                self.visit.unlisted(closed)?;
+            }
+            node = match (named, flat.elements) {
                 (Named::Member { child, .. }, _) => child,
                 (Named::Near, _) => return Err(Stop::Near),
                 // Where there may be an object too, what no server takes for an index is its key.

@@ -5,7 +5,7 @@ use super::{
     compare::Pattern,
     lookup::{self, Between, Lookup},
     refine::{Condition, Refine},
-    sealing::literal,
+    sealing::{argument, literal},
     strays,
     tally::{self, Tally},
     value::{self, WrongType},
@@ -36,7 +36,7 @@ pub fn readdress(plan: &Plan, op: &Operation, keys: &Snapshot) -> Result<Rewritt
         plan,
         keys,
         written: Written::default(),
-        tally: Tally::default(),
+        tally: Tally { unknown: plan.unknown.clone(), ..Tally::default() },
         refine: Refine::default(),
     };
     let mut replacements = Vec::with_capacity(op.uses.len());
@@ -99,10 +99,10 @@ impl Readdress<'_> {
         let replacement = match (&filter.test, class.params.mode) {
             (Test::IsNull, _) => return Ok(None),
             (Test::Equal(literal), Mode::Deterministic) => {
-                self.exact(rule, literal).map(|texts| Replacement::Exact(vec![texts]))
+                self.exact(rule, filter, literal).map(|texts| Replacement::Exact(vec![texts]))
             }
             (Test::In(literals), Mode::Deterministic) => {
-                let texts = literals.iter().map(|literal| self.exact(rule, literal));
+                let texts = literals.iter().map(|literal| self.exact(rule, filter, literal));
                 texts.collect::<Result<_, _>>().map(Replacement::Exact)
             }
             (Test::Equal(literal), Mode::Searchable) => {
@@ -140,13 +140,19 @@ impl Readdress<'_> {
         replacement.map(Some).map_err(|refusal| refusal.by(filter.operator))
     }
 
-    fn exact(&mut self, rule: &FilterRule, text: &Plaintext) -> Result<Vec<String>, Refusal> {
+    fn exact(
+        &mut self,
+        rule: &FilterRule,
+        filter: &Filter,
+        text: &Plaintext,
+    ) -> Result<Vec<String>, Refusal> {
         let class = &rule.class.params.id;
         if let Some(envelope) = self.put_back(rule, text)? {
             tally::count(&mut self.tally.filtered, &rule.class.name);
             return Ok(vec![envelope]);
         }
-        let typed = literal(&rule.class, text.expose()).map_err(|code| refused(rule, code))?;
+        let read = if filter.operator == "argument" { argument } else { literal };
+        let typed = read(&rule.class, text.expose()).map_err(|code| refused(rule, code))?;
         let stored = self.keys.exact(class, &typed).map_err(|error| cannot(rule, error))?;
         for envelope in &stored {
             self.note(rule, envelope, value::to_text(&typed));

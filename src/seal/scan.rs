@@ -12,11 +12,13 @@
 //! from its start; otherwise a body sent byte by byte would cost the square of its length
 //! (2026-11).
 
+mod ahead;
 mod places;
 
 use super::{
     frame::{Frame, State, Whole},
     json::{self, Reach, Traits},
+    scan::ahead::Ahead,
     splice::Splice,
     tree::Tree,
     visit::{Lexeme, Stop, Visit},
@@ -53,6 +55,8 @@ pub(super) struct Scanner {
     /// How many open frames must be held whole.
     held: usize,
     whole: Option<Whole>,
+    /// How far a record was read in search of its key, before it is scanned.
+    ahead: Option<Ahead>,
     safe: usize,
     /// Whether every value on the way to a declared one must be of the declared form, though the
     /// direction is not strict.
@@ -76,6 +80,7 @@ impl Scanner {
             partial: None,
             held: 0,
             whole: None,
+            ahead: None,
             safe: at,
             is_exact: false,
         }
@@ -205,6 +210,19 @@ impl Scanner {
                             }
                         }
                         b'{' | b'[' => {
+                            if byte == b'{'
+                                && let Some(bound) = tree.node(self.next).bound
+                                && !self.enter(
+                                    input,
+                                    base,
+                                    at,
+                                    is_last,
+                                    tree.bound(bound),
+                                    visit,
+                                )?
+                            {
+                                return self.pause(state, base + at);
+                            }
                             state = self.open::<R, V>(byte == b'[', base + at, tree, splice)?;
                             at += 1;
                             continue;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use super::{
     json::{self, Traits},
     proof,
+    record::Records,
     spelling::Spelling,
     strays::{self, Stream},
     tally::{self, Tally},
+    tree::Closed,
     value,
-    visit::{Act, Lexeme, Stop, Visit},
+    visit::{Act, Found, Lexeme, Stop, Visit},
     written::Written,
 };
 use crate::{
@@ -19,8 +21,9 @@ use crate::{
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
-    crypto::{MAX_DETERMINISTIC, MAX_VALUE, Typed},
+    crypto::{MAX_DETERMINISTIC, MAX_VALUE, Record, Typed},
     keys::{Opened, SealError, Snapshot},
+    model::{BoundRecord, Unknown},
     policy::plan::{Class, Guard, SealRule, Write},
 };
 
@@ -28,6 +31,7 @@ use crate::{
 pub(super) struct Sealing {
     pub rules: Arc<[SealRule]>,
     pub keys: Arc<Snapshot>,
+    pub records: Records,
     pub tally: Tally,
     pub written: Written,
 }
@@ -56,6 +60,27 @@ impl Visit for Sealing {
 
     fn stays(&self, bytes: &[u8]) -> Result<(), Refusal> {
         strays::search(bytes, &self.keys)
+    }
+
+    fn enter(&mut self, bound: &BoundRecord, key: Found<'_>) -> Result<(), Stop> {
+        Ok(self.records.enter_request(bound, key, &self.keys)?)
+    }
+
+    fn leave(&mut self) {
+        self.records.leave();
+    }
+
+    fn unlisted(&mut self, closed: &Closed) -> Result<(), Stop> {
+        let entity = &closed.said.entity;
+        match closed.said.unknown {
+            // The name came from the caller, and may be a value in the wrong place: it is not told.
+            Unknown::Deny => Err(Refusal::new(Code::UnknownField).on(entity).into()),
+            Unknown::Pass => Ok(()),
+            Unknown::Warn => {
+                *self.tally.unknown.entry(entity.clone()).or_default() += 1;
+                Ok(())
+            }
+        }
     }
 
     fn key(&mut self, inside: &[u8]) -> Result<(), Stop> {
@@ -106,6 +131,18 @@ impl Visit for Sealing {
             Lexeme::Text(b"") if rule.guard == Guard::Unseen => {
                 return refuse(Code::MaskedWriteback);
             }
+            Lexeme::Container(_)
+            | Lexeme::False
+            | Lexeme::Number(_)
+            | Lexeme::String(..)
+            | Lexeme::Text(_)
+            | Lexeme::True => {}
+        }
+        let record = if rule.is_bound { self.records.current() } else { None };
+        if rule.is_bound && record.is_none() {
+            return refuse(Code::RecordKeyMissing);
+        }
+        match value {
             Lexeme::String(text, _) | Lexeme::Text(text) => {
                 let unescaped;
                 let text = match value {
@@ -115,13 +152,17 @@ impl Visit for Sealing {
                     }
                     _ => text,
                 };
-                if let Some(act) = incoming(rule, text, &self.keys)? {
+                if let Some(act) = incoming(rule, text, record, &self.keys)? {
                     tally::count(&mut self.tally.put_back, &rule.class.name);
                     self.tally.kids.extend(strays::kid_of_ours(text, &self.keys));
                     return Ok(act);
                 }
             }
-            Lexeme::Container(_) | Lexeme::False | Lexeme::Number(_) | Lexeme::True => {}
+            Lexeme::Container(_)
+            | Lexeme::False
+            | Lexeme::Null
+            | Lexeme::Number(_)
+            | Lexeme::True => {}
         }
         let Ok(typed) = value::from_json(rule.class.params.ty, value)
             .and_then(|typed| value::fitted(&rule.class, typed))
@@ -134,7 +175,8 @@ impl Visit for Sealing {
         made.extend_from_slice(spelling.around_envelope());
         let from = made.len();
         let class = &rule.class.params.id;
-        let kid = self.keys.seal(class, &typed, made).map_err(|error| cannot(rule, error))?;
+        let kid =
+            self.keys.seal_in(class, record, &typed, made).map_err(|error| cannot(rule, error))?;
         let stored = made.get(from..).and_then(|text| std::str::from_utf8(text).ok());
         if let Some(stored) = stored
             && self.written.has_room(stored.len() + typed.value.len())
@@ -158,12 +200,17 @@ pub(super) fn longest(class: &Class) -> usize {
 
 /// Decides on text that is more than a plain value: an envelope of ours, a mask, the marker of a
 /// failed integrity check. `None`: it is a plain value.
-fn incoming(rule: &SealRule, text: &[u8], keys: &Snapshot) -> Result<Option<Act>, Refusal> {
+fn incoming(
+    rule: &SealRule,
+    text: &[u8],
+    record: Option<&Record>,
+    keys: &Snapshot,
+) -> Result<Option<Act>, Refusal> {
     if text == proof::MARKER.as_bytes() {
         return Err(refused(rule, Code::MaskedWriteback));
     }
     if strays::kid_of_ours(text, keys).is_some() {
-        return match (rule.guard, keys.open(text)) {
+        return match (rule.guard, keys.open_in(record, text)) {
             (Guard::PutBack, Opened::Value { class, .. }) if class == rule.class.params.id => {
                 Ok(Some(Act::PutBack))
             }
@@ -185,7 +232,14 @@ pub(super) fn cannot(rule: &SealRule, error: SealError) -> Refusal {
     Refusal::new(Code::KeysUnavailable).on(&rule.field).because(error)
 }
 
-/// Seals are also made for filters: the value of a literal, checked as a body's value is.
+/// The value of an argument in a target: it may be stored, so it is what a body's value is.
+pub(super) fn argument(class: &Class, text: &[u8]) -> Result<Typed, Code> {
+    let typed = value::from_text(class.params.ty, text);
+    let typed = typed.and_then(|typed| value::fitted(class, typed)).map_err(|_| Code::WrongType)?;
+    if typed.value.len() > longest(class) { Err(Code::ValueTooLarge) } else { Ok(typed) }
+}
+
+/// Seals are also made for filters: the value of a literal, which is compared and not stored.
 pub(super) fn literal(class: &Class, text: &[u8]) -> Result<Typed, Code> {
     let typed = value::sought(class.params.ty, text).map_err(|_| Code::WrongType)?;
     if typed.value.len() > longest(class) { Err(Code::ValueTooLarge) } else { Ok(typed) }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::ident::{ClassName, Kid};
+use crate::base::ident::{ClassName, EntityName, Kid};
 
 /// Counts of one direction of one exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Tally {
     pub marked: BTreeMap<ClassName, u64>,
     /// Envelopes elsewhere in an answer that did not open, or whose class the caller may not read.
     pub strays_passed: u64,
+    /// Fields of requests that the policy does not list, by entity, where it says to count them.
+    pub unknown: BTreeMap<EntityName, u64>,
     /// Every key version and class that was used.
     pub kids: BTreeSet<Kid>,
 }
@@ -43,6 +45,9 @@ impl Tally {
             for (class, count) in more {
                 *sum.entry(class.clone()).or_default() += count;
             }
+        }
+        for (entity, count) in &other.unknown {
+            *self.unknown.entry(entity.clone()).or_default() += count;
         }
         self.strays_passed += other.strays_passed;
         self.kids.extend(&other.kids);

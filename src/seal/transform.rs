@@ -12,6 +12,7 @@ use super::{
     parts::Parts,
     patch::Patch,
     proof::{Direction, Sealed, Unsealed},
+    record::Records,
     refine::Refine,
     reorder,
     scan::Scanner,
@@ -96,9 +97,20 @@ fn sealed(plan: &Plan, node: &Node<SealRule>, form: Form, keys: Arc<Snapshot>) -
     let sealing = |tree: &Tree<SealRule>| Sealing {
         rules: tree.rules().into(),
         keys,
+        records: Records::new(plan),
         tally: Tally::default(),
         written: Written::default(),
     };
+    // Only a JSON text is read ahead for the key of a record.
+    let is_read_ahead = match form {
+        Form::Json | Form::JsonSequence | Form::MergePatch | Form::Ndjson => true,
+        Form::Bytes | Form::Csv(_) | Form::JsonPatch | Form::Multipart(_) | Form::Urlencoded => {
+            false
+        }
+    };
+    if !is_read_ahead && !node.records().is_empty() {
+        return None;
+    }
     let (tree, reader) = match form {
         Form::Bytes => return None,
         Form::Csv(cells) => (whole(&form::flat_record(node)?), Reader::Csv(Rows::new(cells))),
@@ -141,6 +153,7 @@ impl Transform<Unsealed> {
                         rules,
                         rights,
                         keys,
+                        records: Records::new(plan),
                         tally,
                         last_kid: None,
                         watch: Watch::default(),
@@ -198,6 +211,8 @@ impl Transform<Unsealed> {
 fn reader(node: &Node<OpenRule>, form: Form) -> Option<(Tree<OpenRule>, Reader)> {
     let tree = |node: &Node<OpenRule>| Tree::new(node, Absence::Loses, |_| false);
     match form {
+        // A cell that is ours could not be taken out again, nor its column.
+        Form::Csv(_) if !node.records().is_empty() => None,
         Form::Csv(cells) => Some((tree(&form::record(node)), Reader::Csv(Rows::new(cells)))),
         Form::Json | Form::JsonPatch | Form::MergePatch => {
             let tree = tree(node);

@@ -1,7 +1,12 @@
 //! The compiled form of a body's shape: a [`Node`] laid flat, with keys that are quickly told apart
 //! from the many keys that nothing is declared of.
 
-use crate::{base::near, model::Node};
+use std::collections::BTreeSet;
+
+use crate::{
+    base::near,
+    model::{BoundRecord, KeyPlace, Node, Origin, Others, Unknown},
+};
 
 /// Index of the node that describes nothing: everything under it is elsewhere.
 pub(super) const ELSEWHERE: u32 = 0;
@@ -11,7 +16,25 @@ pub(super) const ELSEWHERE: u32 = 0;
 pub(super) struct Tree<R> {
     nodes: Vec<Flat>,
     rules: Vec<R>,
+    others: Vec<Closed>,
+    bounds: Vec<BoundRecord>,
     root: u32,
+}
+
+/// What is said of the members of an object that no field is declared for.
+#[derive(Debug)]
+pub(super) struct Closed {
+    /// Whose policy it is, and what becomes of what is not listed.
+    pub said: Others,
+    /// The members that are listed, as bytes.
+    plain: BTreeSet<Box<[u8]>>,
+}
+
+impl Closed {
+    /// Whether the member is listed.
+    pub fn lists(&self, key: &[u8]) -> bool {
+        self.plain.contains(key)
+    }
 }
 
 /// One node, laid flat.
@@ -29,6 +52,12 @@ pub(super) struct Flat {
     pub record: bool,
     /// Members that may not be missing, with the rule that says so.
     pub required: Vec<(u32, u32)>,
+    /// What is said of other members.
+    pub others: Option<u32>,
+    /// That an object here is a record to which values are bound.
+    pub bound: Option<u32>,
+    /// Whether the value is ours, so that the caller does not get it.
+    pub is_added: bool,
     /// The rule of a value that may not be lost, and would be if null stood here.
     pub lost: Option<u32>,
     /// The same, if a list stood here.
@@ -104,12 +133,17 @@ impl Flat {
 
     /// Whether this kind of container is one in which the declared fields can be found.
     pub fn admits(&self, is_array: bool) -> bool {
-        if is_array { self.elements.is_some() } else { !self.members.is_empty() }
+        if is_array { self.elements.is_some() } else { self.has_members() }
     }
 
     /// Whether a value here must be an object or an array, so that what is under it can be found.
     pub fn is_container(&self) -> bool {
-        self.rule.is_none() && (!self.members.is_empty() || self.elements.is_some())
+        self.rule.is_none() && (self.has_members() || self.elements.is_some())
+    }
+
+    /// Whether an object is expected here.
+    fn has_members(&self) -> bool {
+        !self.members.is_empty() || self.others.is_some()
     }
 }
 
@@ -124,7 +158,13 @@ fn look_of(key: &[u8]) -> (usize, u64) {
 impl<R: Clone> Tree<R> {
     /// Lays `node` flat. `is_required` says whether the member that holds a rule may not be missing.
     pub fn new(node: &Node<R>, absence: Absence, is_required: impl Fn(&R) -> bool) -> Self {
-        let mut tree = Self { nodes: vec![Flat::default()], rules: Vec::new(), root: ELSEWHERE };
+        let mut tree = Self {
+            nodes: vec![Flat::default()],
+            rules: Vec::new(),
+            others: Vec::new(),
+            bounds: Vec::new(),
+            root: ELSEWHERE,
+        };
         (tree.root, _) = tree.lay(node, absence, &is_required);
         tree
     }
@@ -147,16 +187,41 @@ impl<R: Clone> Tree<R> {
             self.rules.push(rule.clone());
             flat.rule = Some(index);
         }
-        for (place, (key, child)) in node.members.iter().enumerate() {
+        // What is only counted asks nothing of the form of a value.
+        if let Some(others) = &node.others
+            && (others.unknown == Unknown::Deny || !node.members.is_empty())
+        {
+            let plain = others.plain.iter().map(|key| key.as_bytes().into()).collect();
+            flat.others = Some(self.others.len() as u32);
+            self.others.push(Closed { said: (**others).clone(), plain });
+        }
+        if let Some(bound) = &node.bound {
+            flat.bound = Some(self.bounds.len() as u32);
+            self.bounds.push((**bound).clone());
+            if let KeyPlace::Member { name, origin: Origin::Added } = &bound.key {
+                self.nodes.push(Flat { is_added: true, ..Flat::default() });
+                let node = self.nodes.len() as u32 - 1;
+                flat.members.push(Member { key: name.as_bytes().into(), node });
+            }
+        }
+        for (key, child) in &node.members {
             let (child, needed) = self.lay(child, absence, is_required);
             if let (Some(rule), Absence::Loses) = (needed, absence) {
-                flat.required.push((place as u32, rule));
+                flat.required.push((child, rule));
             }
             needs = needs.or(needed);
-            let (word, bit) = look_of(key.as_bytes());
+            flat.members.push(Member { key: key.as_bytes().into(), node: child });
+        }
+        flat.members.sort_by(|one, other| one.key.cmp(&other.key));
+        for member in &flat.members {
+            let (word, bit) = look_of(&member.key);
             // Invariant: a place in a filter is below its length.
             flat.filter[word] |= bit;
-            flat.members.push(Member { key: key.as_bytes().into(), node: child });
+        }
+        // So far they name the node; what is looked for is its place among the members.
+        for (node, _) in &mut flat.required {
+            let place = flat.members.iter().position(|member| member.node == *node);
+            *node = place.unwrap_or_default() as u32;
         }
         if let Some(child) = &node.elements {
             let (element, needed) = self.lay(child, Absence::Loses, is_required);
@@ -188,6 +253,17 @@ impl<R> Tree<R> {
     pub fn node(&self, index: u32) -> &Flat {
         // Invariant: node 0 is made by `new`, and nothing removes nodes.
         self.nodes.get(index as usize).unwrap_or(&self.nodes[0])
+    }
+
+    /// What is said of a member that is not declared, if it is not on the list of the node either.
+    pub fn unlisted(&self, node: &Flat, key: &[u8]) -> Option<&Closed> {
+        let closed = self.others.get(node.others? as usize)?;
+        (!closed.lists(key)).then_some(closed)
+    }
+
+    /// A record to which values are bound.
+    pub fn bound(&self, index: u32) -> Option<&BoundRecord> {
+        self.bounds.get(index as usize)
     }
 
     /// Whether a name of a flat record (a column, the field of a form) may be taken by some server

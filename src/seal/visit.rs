@@ -1,7 +1,7 @@
 //! What the scanner asks of a direction: what becomes of each place that it finds.
 
-use super::{json::Traits, spelling::Spelling, strays::Stream};
-use crate::base::refusal::Refusal;
+use super::{json::Traits, spelling::Spelling, strays::Stream, tree::Closed};
+use crate::{base::refusal::Refusal, model::BoundRecord};
 
 /// One JSON value, as its bytes.
 #[derive(Clone, Copy)]
@@ -20,6 +20,17 @@ pub(super) enum Lexeme<'a> {
     Text(&'a [u8]),
     /// `true`.
     True,
+}
+
+/// What was found where the key of a record should be.
+#[derive(Clone, Copy)]
+pub(super) enum Found<'a> {
+    /// Nothing.
+    Nothing,
+    /// One value.
+    One(Lexeme<'a>),
+    /// More than one, of which a reader takes this one and another that.
+    Several,
 }
 
 /// What becomes of a value.
@@ -46,6 +57,15 @@ pub(super) trait Visit {
 
     /// Bytes that stay because nothing is declared of them, strings without escapes whole.
     fn stays(&self, bytes: &[u8]) -> Result<(), Refusal>;
+
+    /// A record begins to which values are bound, until [`Self::leave`].
+    fn enter(&mut self, bound: &BoundRecord, key: Found<'_>) -> Result<(), Stop>;
+
+    /// The record that was entered last ends.
+    fn leave(&mut self);
+
+    /// A member that the policy does not list, where it says something of these.
+    fn unlisted(&mut self, closed: &Closed) -> Result<(), Stop>;
 
     /// A key of which nothing is declared and that has escapes.
     fn key(&mut self, inside: &[u8]) -> Result<(), Stop>;

@@ -69,13 +69,23 @@ pub struct Lab {
 
 impl Lab {
     pub fn new() -> Self {
+        Self::of(POLICY)
+    }
+
+    /// The same where the values of patients are bound to their accession.
+    pub fn bound() -> Self {
+        let patients = "      public.patients:\n";
+        Self::of(&POLICY.replace(patients, &format!("{patients}        bind: accession\n")))
+    }
+
+    fn of(policy: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for caller in CALLERS {
             let hash = Digest::of(&[key_of(caller).as_bytes()]).to_string();
             fs::write(dir.path().join(format!("{caller}.sha256")), hash).unwrap();
         }
         let path = dir.path().join("policy.yaml");
-        fs::write(&path, POLICY.replace("      public.wards: {fields: {}}\n", "")).unwrap();
+        fs::write(&path, policy.replace("      public.wards: {fields: {}}\n", "")).unwrap();
         let (policy, _) = Policy::load(&path).unwrap_or_else(|problems| {
             panic!("{}", problems.iter().map(|p| format!("{p:?}\n")).collect::<String>())
         });

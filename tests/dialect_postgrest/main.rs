@@ -12,7 +12,7 @@ use labseal::{
     },
     dialect::{DIALECTS, Dialect, Head},
     model::{
-        BodyForm, EntityDecl, FieldRef, FunctionDecl, Node, Operation, Surface, Target, Test,
+        BodyForm, EntityDecl, FieldRef, FunctionDecl, Node, Operation, Rest, Surface, Target, Test,
         UseKind, Verb,
     },
 };
@@ -21,6 +21,8 @@ fn surface() -> Surface {
     let entity = |name: &str, fields: &[&str]| EntityDecl {
         name: EntityName::new(name),
         fields: fields.iter().map(|field| FieldName::new(*field)).collect(),
+        rest: Rest::default(),
+        bind: None,
     };
     Surface {
         schemas: vec!["lab".into(), "archive".into()],
@@ -423,7 +425,12 @@ fn a_surface_that_cannot_be_served_is_refused() {
         schemas: schemas.iter().map(|s| (*s).to_owned()).collect(),
         entities: names
             .iter()
-            .map(|name| EntityDecl { name: EntityName::new(*name), fields: Vec::new() })
+            .map(|name| EntityDecl {
+                name: EntityName::new(*name),
+                fields: Vec::new(),
+                rest: Rest::default(),
+                bind: None,
+            })
             .collect(),
         ..Surface::default()
     };

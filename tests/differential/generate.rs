@@ -137,9 +137,11 @@ fn embed(c: &mut Choices<'_>, parent: &'static Table, depth: usize, names: &mut 
     // Only what is at most one can be spread.
     let spread = !relation.is_many && c.once_in(4);
     // Two embeds of one table need two names.
+    // An embed that is named like a column would be that column's value.
+    let is_column = parent.columns.iter().any(|column| column.name == relation.name());
     let alias = match spread {
         true => None,
-        false if c.once_in(3) => {
+        false if is_column || c.once_in(3) => {
             *names += 1;
             Some(format!("e{names}"))
         }

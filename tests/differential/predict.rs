@@ -43,7 +43,7 @@ pub fn refusals(ask: &Ask) -> Codes {
     let comes_back = !writes || ask.prefers("return=representation");
     if comes_back
         && ask.header("Accept") == Some("text/html")
-        && shows_protected(target, ask.selection())
+        && shows_protected(target, ask.selection(), true)
     {
         codes.insert("LS107");
     }
@@ -82,7 +82,7 @@ fn parameter(target: &'static Table, param: &Param, mutates: bool, codes: &mut C
         Param::Conflict(columns) => {
             let declared = target.standing == Standing::Declared;
             let searched = |c: &&Column| matches!(c.mode, Mode::Random | Mode::Searchable);
-            codes.extend((declared && columns.iter().any(|c| searched(&c))).then_some("LS108"));
+            codes.extend((declared && columns.iter().any(searched)).then_some("LS108"));
         }
         Param::Slip(_, Outcome::Refused(code)) => {
             codes.insert(code);
@@ -204,8 +204,8 @@ fn selection(target: &Table, place: &Place, items: &[Item], grouped: bool, codes
 }
 
 /// Whether an answer has a declared, protected column.
-fn shows_protected(table: &'static Table, items: Option<&[Item]>) -> bool {
-    let declared = table.standing == Standing::Declared;
+fn shows_protected(table: &'static Table, items: Option<&[Item]>, is_known: bool) -> bool {
+    let declared = is_known && table.standing == Standing::Declared;
     let all = || declared && table.columns.iter().any(Column::is_protected);
     let Some(items) = items else { return all() };
     items.iter().any(|item| match item {
@@ -213,7 +213,8 @@ fn shows_protected(table: &'static Table, items: Option<&[Item]>) -> bool {
         Item::Column { column, aggregate: None, .. } => declared && column.is_protected(),
         Item::Column { .. } | Item::Count => false,
         Item::Embed { relation, items, .. } => {
-            relation.is_known && shows_protected(crate::lab::table(relation.table), Some(items))
+            let table = crate::lab::table(relation.table);
+            shows_protected(table, Some(items), relation.is_known)
         }
     })
 }

@@ -100,7 +100,7 @@ impl Pools {
                     2 => fitting(format!("{n}.5")),
                     3 => fitting(format!("{n}5e-1")),
                     4 => fitting(format!("+0{n}.500 ")),
-                    5 => fitting("0"),
+                    5 => fitting(c.pick(&["0".to_owned(), format!("{n}.501")]).clone()),
                     6 => fitting("-0.00"),
                     _ => unfit(*c.pick(&["high", "", "1.2.3", "0x10"])),
                 }

@@ -4,7 +4,7 @@ use crate::{
     ask::{Ask, Body, Condition, Op, Outcome, Param, Place, Target, Test},
     choices::Choices,
     generate::{conditions, profile, selection},
-    lab::{Column, TABLES, Table, table},
+    lab::{Column, Kind, TABLES, Table, table},
     values::{Pools, Value},
 };
 
@@ -70,7 +70,8 @@ fn row(c: &mut Choices<'_>, pools: &Pools, table: &'static Table, keys: &[&'stat
     if c.once_in(40) {
         let column = c.pick(table.columns);
         let (key, twice) = *c.pick(&[("MRN", None), ("nonsense", None), ("", Some(column))]);
-        let value = Value { text: "\"odd\"".to_owned(), fits: true };
+        let fits = twice.is_none_or(|column: &Column| column.kind == Kind::Text);
+        let value = Value { text: "\"odd\"".to_owned(), fits };
         match twice {
             Some(column) => row.push((column.name.to_owned(), Some(column), value)),
             None => row.push((key.to_owned(), None, value)),
@@ -296,7 +297,7 @@ pub fn record(
             "code" if table.name == "wards" => text(["A", "B", "C-1"][n]),
             "code" => text("CBC"),
             "bed" | "priority" => (n % 5).to_string(),
-            "active" => (n % 2 == 0).to_string(),
+            "active" => n.is_multiple_of(2).to_string(),
             "placed" => text("2026-01-02"),
             _ if c.once_in(6) => "null".to_owned(),
             _ => {

@@ -24,7 +24,7 @@ use labseal::{
     },
     dialect::{DIALECTS, Dialect, Head},
     keys::Snapshot,
-    model::{Cells, EntityDecl, Node, Operation, Surface, Test, UseKind, Verb},
+    model::{Cells, EntityDecl, Node, Operation, Rest, Surface, Test, UseKind, Verb},
     policy::Plan,
     seal::{self, Form, MARKER, Transform},
 };
@@ -93,7 +93,7 @@ fn assert_sealed(record: &Value) {
 
 /// One JSON text on each line.
 pub fn ndjson(data: &[u8]) {
-    let Some(sealed) = sealed_and_opened(Form::Ndjson, Form::Ndjson, data) else { return };
+    let Some(sealed) = sealed_and_opened(Form::Ndjson, Returns::Same, data) else { return };
     for line in sealed.split(|byte| *byte == b'\n') {
         if let Ok(record) = serde_json::from_slice::<Value>(line) {
             assert_sealed(&record);
@@ -104,9 +104,14 @@ pub fn ndjson(data: &[u8]) {
 /// CSV, in both ways of writing cells.
 pub fn csv(data: &[u8]) {
     for cells in [Cells::Plain, Cells::Record] {
-        // What PostgreSQL writes is not what it reads, so only one of them comes back.
-        let again = Form::Csv(Cells::Plain);
-        let Some(sealed) = sealed_and_opened(Form::Csv(cells), again, data) else { continue };
+        // PostgreSQL answers in another spelling than it reads. The text of a cell is taken for a JSON
+        // string where the class is of type json.
+        let returns = match cells {
+            Cells::Record => Returns::Otherwise,
+            Cells::Plain if has(data, "do") => Returns::Opened,
+            Cells::Plain => Returns::Same,
+        };
+        let Some(sealed) = sealed_and_opened(Form::Csv(cells), returns, data) else { continue };
         let (before, after) = (rows(data), rows(&sealed));
         assert_eq!(before.len(), after.len(), "rows came or went");
         let Some(((header, _), _)) = before.split_first().zip(after.first()) else { continue };
@@ -161,9 +166,19 @@ fn rows(data: &[u8]) -> Vec<Vec<Cell>> {
     rows
 }
 
-/// Seals, whole and in pieces, and opens again; `None` if it is refused. What comes back in the form
-/// `again` can be sealed and comes back as it is.
-fn sealed_and_opened(form: Form, again: Form, data: &[u8]) -> Option<Vec<u8>> {
+/// What a sealed request is like, taken as an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Returns {
+    /// It opens.
+    Opened,
+    /// It is none.
+    Otherwise,
+    /// It opens, and what was opened can be written again and is the same.
+    Same,
+}
+
+/// Seals, whole and in pieces, and opens again; `None` if it is refused.
+fn sealed_and_opened(form: Form, returns: Returns, data: &[u8]) -> Option<Vec<u8>> {
     let sealing = |form| Transform::sealing(&PATIENTS, KEYS.clone(), form);
     let seal = |form, data: &[u8]| whole(sealing(form), data).map(|(out, _)| out);
     let open = |form, data: &[u8]| {
@@ -173,7 +188,8 @@ fn sealed_and_opened(form: Form, again: Form, data: &[u8]) -> Option<Vec<u8>> {
     let cut = in_pieces(sealing(form), data, &pieces).map(|(sealed, _)| sealed);
     let sealed = match (seal(form, data), cut) {
         (Ok(sealed), Ok(cut)) => {
-            assert_eq!(open(form, &sealed).ok(), open(form, &cut).ok(), "the pieces matter");
+            let is_same = open(form, &sealed).ok() == open(form, &cut).ok();
+            assert!(is_same || returns == Returns::Otherwise, "the pieces matter");
             sealed
         }
         (Err(whole), Err(cut)) => {
@@ -182,8 +198,11 @@ fn sealed_and_opened(form: Form, again: Form, data: &[u8]) -> Option<Vec<u8>> {
         }
         (whole, cut) => panic!("the pieces matter: {:?}, {:?}", whole.is_ok(), cut.is_ok()),
     };
+    if returns == Returns::Otherwise {
+        return Some(sealed);
+    }
     let opened = open(form, &sealed).expect("what was sealed opens");
-    if form == again {
+    if returns == Returns::Same {
         let second = seal(form, &opened).expect("what came back can be sealed");
         let second = open(form, &second).expect("what was sealed opens");
         assert!(opened == second, "not what was sealed");
@@ -261,7 +280,12 @@ fn literals(operation: &Operation) -> Vec<String> {
 fn dialect() -> Box<dyn Dialect> {
     let (_, build) = DIALECTS.iter().find(|(name, _)| *name == "postgrest").expect("it is there");
     let fields = COLUMNS.iter().map(|column| FieldName::new(*column)).collect();
-    let entity = EntityDecl { name: EntityName::new("public.patients"), fields };
+    let entity = EntityDecl {
+        name: EntityName::new("public.patients"),
+        fields,
+        rest: Rest::default(),
+        bind: None,
+    };
     let surface =
         Surface { schemas: vec!["public".into()], entities: vec![entity], ..Surface::default() };
     build(&surface).unwrap_or_else(|errors| panic!("{errors:?}"))

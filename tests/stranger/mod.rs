@@ -1,6 +1,8 @@
 //! A second implementation of LS1, written from `docs/envelope.md` on top of aws-lc-rs, and nothing
 //! of `labseal`. It seals only, and asks for no errors: it is the other side of frozen cases.
 
+#![allow(dead_code)] // Each test uses a part.
+
 use aws_lc_rs::{
     aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey},
     hkdf, hmac,
@@ -58,7 +60,13 @@ pub fn tokens(index_ring: &[u8; 32], class: &Class, rungs: &[(&str, &[u8])]) -> 
     text
 }
 
+/// What a value is bound to: nothing, or a record by the name of its collection and its key.
+pub fn record(bound: Option<(&str, &[u8])>) -> Vec<u8> {
+    bound.map(|(collection, key)| tuple(&[collection.as_bytes(), key])).unwrap_or_default()
+}
+
 /// Seals. `ladder` is empty or rungs and tokens; without a nonce the value makes it (mode d).
+/// `record` is empty without the flag R.
 // Every part of the format is named by whoever calls.
 #[allow(clippy::too_many_arguments)]
 pub fn seal(
@@ -68,6 +76,7 @@ pub fn seal(
     ladder: &str,
     flags: u8,
     nonce: Option<[u8; 12]>,
+    record: &[u8],
     (kind, value): (u8, &[u8]),
 ) -> String {
     let mut text = [&[kind], value].concat();
@@ -90,7 +99,7 @@ pub fn seal(
     }
     let kid = &kdf(ring, "kid", class)[..5];
     let head = format!("{mode}{ladder}");
-    let aad = [b"LS1", head.as_bytes(), &[flags], kid, &tuple(&[b"", b""])].concat();
+    let aad = [b"LS1", head.as_bytes(), &[flags], kid, &tuple(&[record, b""])].concat();
     let key = kdf(ring, &format!("enc-{mode}"), class);
     let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &key).unwrap());
     cipher

@@ -5,6 +5,7 @@
 //! every server would read it the same way: [`route`] compares both what stands there and what a
 //! server that normalises more could make of it. `docs/json.md` has examples.
 
+mod form;
 mod names;
 mod path;
 mod route;
@@ -95,6 +96,16 @@ pub fn build(surface: &Surface) -> Result<Box<dyn Dialect>, Vec<SurfaceError>> {
         match Route::new(declared) {
             Ok(route) => routes.push(route),
             Err(found) => errors.extend(found),
+        }
+    }
+    for open in routes.iter().filter(|route| route.is_open) {
+        for other in routes.iter().filter(|other| open.hides(other)) {
+            let problem = format!(
+                "it is open, and a path of it could hold a protected value of {}; give its path a \
+                 word of its own, or protect the parameter there too",
+                other.name
+            );
+            errors.push(SurfaceError { at: open.name.to_string(), problem });
         }
     }
     if errors.is_empty() { Ok(Box::new(Json { routes })) } else { Err(errors) }
@@ -210,9 +221,18 @@ impl Json {
             },
             sites: Vec::new(),
         };
+        if let Some(route) = served.filter(|route| route.is_open) {
+            reading.operation.verb = route.verb;
+            reading.operation.target = Target::Open(route.name.clone());
+            return Ok(reading);
+        }
         // A route of another method that has this path protects the same values in it.
         if let Some(route) = matched {
             self.uses_of(route, &path, head.target, &mut reading)?;
+        }
+        if let Some((route, (name, text))) = served.and_then(|r| Some((r, r.clear_key(&path)?))) {
+            // Not protected, so nothing is replaced; it is a use so that the policy finds it.
+            reading.push(Some(&route.name), format!("path:{name}"), equal(text), None);
         }
         let operation = &mut reading.operation;
         match (served, method) {
@@ -222,11 +242,14 @@ impl Json {
                 if route.verb == Verb::Update {
                     operation.formats = CHANGES;
                 }
-                operation.answer = route.body.clone();
+                operation.answer = route.answer.clone();
                 let has_body = matches!(route.verb, Verb::Create | Verb::Replace | Verb::Update);
                 if has_body && !route.request.is_empty() {
-                    operation.body = BodyForm::Records(route.request.clone());
+                    let mut body = route.request.clone();
+                    route.place_key(&mut body, &operation.uses);
+                    operation.body = BodyForm::Records(body);
                 }
+                route.place_key(&mut operation.answer, &operation.uses);
             }
             (None, "OPTIONS") => operation.verb = Verb::Describe,
             (None, "GET" | "HEAD") => {

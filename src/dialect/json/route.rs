@@ -2,14 +2,14 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use super::path::{self, Step};
+use super::form;
 use crate::{
     base::ident::{EntityName, FieldName},
     dialect::{
         SurfaceError,
         text::{self, Decoded},
     },
-    model::{FieldRef, Node, RouteDecl, Verb},
+    model::{FieldRef, KeyPlace, Node, RouteDecl, Use, Verb},
 };
 
 /// A route that can be matched.
@@ -21,10 +21,14 @@ pub(super) struct Route {
     segments: Vec<Segment>,
     /// Protected query parameters.
     pub(super) query: BTreeSet<String>,
-    /// The body of an answer, and of a request but for the fields of a form.
-    pub(super) body: Node<FieldRef>,
+    /// The body of an answer.
+    pub(super) answer: Node<FieldRef>,
     /// The body of a request.
     pub(super) request: Node<FieldRef>,
+    /// The parameter of the path that is the key of the record.
+    key: Option<String>,
+    /// Whether everything passes untouched.
+    pub(super) is_open: bool,
     /// Every protected field of the route.
     pub(super) fields: Vec<FieldName>,
 }
@@ -82,33 +86,12 @@ impl Route {
         for name in declared.path.iter().filter(|name| !seen.contains(*name)) {
             wrong(at, format!("path: names {name}, which is not in the pattern"));
         }
-        let mut body = Node::default();
-        for field in &declared.fields {
-            let place = FieldRef { entity: declared.pattern.clone(), field: field.clone() };
-            let placed = path::parse(field.as_str())
-                .map_err(|error| error.to_string())
-                .and_then(|steps| insert(&mut body, &steps, place));
-            if let Err(problem) = placed {
-                wrong(&format!("{at} {field}"), problem);
-            }
-        }
-        settle_records(&mut body);
-        let mut request = body.clone();
-        // A form is one record, so that the same names may stand in an object.
-        if !declared.form.is_empty() && (body.field.is_some() || body.elements.is_some()) {
-            let problem =
-                "form: is for a body that is one object; give the list a route of its own";
-            wrong(at, problem.into());
-        }
-        for name in &declared.form {
-            let field = FieldName::new(format!("form:{name}"));
-            let place = FieldRef { entity: declared.pattern.clone(), field };
-            if request.members.insert(name.clone(), Node::leaf(place)).is_some() {
-                wrong(at, format!("form: names {name}, which fields: has as $.{name}"));
-            }
-            request.record = true;
-        }
-        settle_records(&mut request);
+        let form::Bodies { answer, request } = form::bodies(declared).unwrap_or_else(|misplaced| {
+            misplaced
+                .iter()
+                .for_each(|one| wrong(&format!("{at} {}", one.at), one.problem.clone()));
+            form::Bodies::default()
+        });
         let Some(verb) = verb.filter(|_| errors.is_empty()) else { return Err(errors) };
         let parameters = declared.path.iter().map(|name| format!("path:{name}"));
         let query = declared.query.iter().map(|name| format!("query:{name}"));
@@ -120,8 +103,10 @@ impl Route {
             verb,
             segments,
             query: declared.query.iter().cloned().collect(),
-            body,
+            answer,
             request,
+            key: declared.bind.as_ref().and_then(form::parameter).map(str::to_owned),
+            is_open: declared.is_open,
             fields: named.chain(declared.fields.iter().cloned()).collect(),
         })
     }
@@ -167,6 +152,47 @@ impl Route {
         }
     }
 
+    /// The value in a path that matches which is the key of the record and stands there in clear.
+    pub(super) fn clear_key<'p>(&self, path: &'p Path) -> Option<(&str, &'p Decoded)> {
+        let key = self.key.as_ref()?;
+        self.segments.iter().zip(&path.segments).find_map(|(own, (_, text))| match own {
+            Segment::Parameter { name, protected: false } if name == key => {
+                Some((name.as_str(), text))
+            }
+            Segment::Literal(_) | Segment::Parameter { .. } => None,
+        })
+    }
+
+    /// Says of a body which of the uses in the head is the key of its record.
+    pub(super) fn place_key(&self, body: &mut Node<FieldRef>, uses: &[Use]) {
+        let Some(name) = &self.key else { return };
+        let column = format!("path:{name}");
+        let own =
+            |one: &Use| one.entity.as_ref() == Some(&self.name) && one.column.as_str() == column;
+        let key = match uses.iter().position(own) {
+            Some(used) => KeyPlace::Head { used, member: None },
+            None => KeyPlace::Nowhere { member: None },
+        };
+        let element = body.elements.as_deref_mut().and_then(|element| element.bound.as_mut());
+        for bound in body.bound.iter_mut().chain(element) {
+            bound.key = key.clone();
+        }
+    }
+
+    /// Whether a path of this route may hold a protected value of `other`, to whichever method.
+    pub(super) fn hides(&self, other: &Self) -> bool {
+        let fits = |(own, its): (&Segment, &Segment)| match (own, its) {
+            (Segment::Literal(own), Segment::Literal(its)) => own == its,
+            (Segment::Parameter { .. }, _) | (_, Segment::Parameter { .. }) => true,
+        };
+        let holds = |(own, its): (&Segment, &Segment)| {
+            matches!(own, Segment::Parameter { .. })
+                && matches!(its, Segment::Parameter { protected: true, .. })
+        };
+        let pairs = || self.segments.iter().zip(&other.segments);
+        self.segments.len() == other.segments.len() && pairs().all(fits) && pairs().any(holds)
+    }
+
     /// The protected parameters in a path that matches: name, and where the value stands.
     pub(super) fn parameters<'p>(
         &self,
@@ -189,42 +215,6 @@ fn verb(method: &str) -> Option<Verb> {
         "DELETE" => Some(Verb::Delete),
         _ => None,
     }
-}
-
-/// Puts a field into the tree.
-fn insert(root: &mut Node<FieldRef>, steps: &[Step], field: FieldRef) -> Result<(), String> {
-    let mut node = root;
-    // The object that holds the field, within its innermost collection: the record.
-    let collection = steps.iter().rposition(|step| *step == Step::Elements).map_or(0, |at| at + 1);
-    for (at, step) in steps.iter().enumerate() {
-        if node.field.is_some() {
-            return Err("it lies within another field of this route".into());
-        }
-        node.record |= at == collection;
-        node = match step {
-            Step::Elements => node.elements.get_or_insert_with(Box::default),
-            Step::Member(name) => node.members.entry(name.clone()).or_default(),
-        };
-    }
-    if !node.is_empty() {
-        return Err("it is, or holds, another field of this route".into());
-    }
-    node.field = Some(field);
-    Ok(())
-}
-
-/// Records do not nest: where a collection lies within an object that holds fields too, its elements
-/// are the records, so that a long list never has to be held whole.
-fn settle_records(node: &mut Node<FieldRef>) -> bool {
-    let mut inner = false;
-    for child in node.members.values_mut() {
-        inner |= settle_records(child);
-    }
-    if let Some(element) = &mut node.elements {
-        inner |= settle_records(element);
-    }
-    node.record &= !inner;
-    node.record || inner
 }
 
 /// The path of a target.

@@ -106,6 +106,11 @@ pub(super) fn wants_representation(headers: &HeaderMap) -> bool {
     prefers(headers, "return=representation")
 }
 
+/// Whether a creation changes records that are there already.
+pub(super) fn merges_duplicates(headers: &HeaderMap) -> bool {
+    prefers(headers, "resolution=merge-duplicates")
+}
+
 /// Whether `Prefer` lists something that begins so.
 pub(super) fn prefers(headers: &HeaderMap, beginning: &str) -> bool {
     let begins = |part: &str| {

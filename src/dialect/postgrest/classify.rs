@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use http::HeaderName;
 
 use super::{
-    accept,
+    accept, bind,
     call::Call,
     declared::{Declared, Entity},
     embed::{self, Unit},
@@ -21,7 +21,7 @@ use crate::{
         ident::{EntityName, FunctionName},
         refusal::{Code, Refusal},
     },
-    dialect::Head,
+    dialect::{Head, text::Edit},
     model::{BodyForm, Node, Operation, Page, Target, Verb},
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Reading {
     pub(super) operation: Operation,
     /// Aligned with the operation's uses.
     pub(super) sites: Vec<Site>,
+    /// What is asked of the server beside what the caller asks for.
+    pub(super) additions: Vec<Edit>,
 }
 
 /// Reads a head.
@@ -55,14 +57,18 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     };
     let target = address(&resource, schema, entity);
     if head.method.as_str() == "OPTIONS" {
-        return Ok(Reading { operation: describe(target), sites: Vec::new() });
+        return Ok(Reading {
+            operation: describe(target),
+            sites: Vec::new(),
+            additions: Vec::new(),
+        });
     }
 
     // Columns of an undeclared target are told from those of an undeclared embed: an exception in
     // the policy is for the one, and not for the other.
     let undeclared = match &target {
         Target::Undeclared(name) => Some(Entity::undeclared(name.clone())),
-        Target::Entity(_) | Target::Function(_) | Target::Service => None,
+        Target::Entity(_) | Target::Function(_) | Target::Open(_) | Target::Service => None,
     };
     let own = entity.or(undeclared.as_ref());
     let mut walk = Walk::new(declared, schema, own, head.target)?;
@@ -89,23 +95,32 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     let answer = match (schema, answers_records) {
         (Some(schema), true) => {
             let members = embed::members(declared, schema, &walk.select, entity);
+            let mut answer = embed::one_or_many(members, Unit::Record);
+            bind::attach(&mut answer, entity, &walk.select);
+            bind::has_its_keys(declared, &answer)?;
             let writes = !matches!(verb, Verb::Call | Verb::Read);
             let is_headed = !writes || page::is_headed(&walk.select);
-            readable(embed::one_or_many(members, Unit::Record), head, is_headed)?
+            readable(answer, head, is_headed)?
         }
         _ => Node::default(),
     };
+    let additions = match schema {
+        Some(schema) if !answer.records().is_empty() => {
+            bind::additions(declared, schema, head.target, &walk.select, entity)?
+        }
+        _ => Vec::new(),
+    };
     let body = match (verb, entity) {
         (Verb::Create | Verb::Replace | Verb::Update, Some(entity))
-            if !entity.columns.is_empty() =>
+            if entity.has_say_in_bodies() =>
         {
-            BodyForm::Records(embed::one_or_many(entity.members(), Unit::Record))
+            BodyForm::Records(bind::body(entity, verb, head.headers, &uses, &sites)?)
         }
         _ => call.map_or(BodyForm::Opaque, |call| call.body()),
     };
     let formats = accept::FORMATS;
     let operation = Operation { verb, target, uses, body, answer, formats, page, own_keys };
-    Ok(Reading { operation, sites })
+    Ok(Reading { operation, sites, additions })
 }
 
 fn address(resource: &Resource, schema: Option<&str>, entity: Option<&Entity>) -> Target {
@@ -138,7 +153,8 @@ fn readable<F>(answer: Node<F>, head: Head<'_>, is_headed: bool) -> Result<Node<
     }
     match accept::answer(head.headers) {
         accept::Answer::Json => Ok(answer),
-        accept::Answer::Csv if is_headed => Ok(answer),
+        // The key that was added to a table could not be taken out of it again.
+        accept::Answer::Csv if is_headed && answer.records().is_empty() => Ok(answer),
         accept::Answer::Plan => Ok(Node::default()),
         accept::Answer::Csv | accept::Answer::Unreadable => {
             Err(Refusal::new(Code::UnsupportedAnswer).by("accept"))

@@ -8,7 +8,7 @@ use crate::{
         near,
     },
     dialect::SurfaceError,
-    model::{FieldRef, FunctionDecl, Node, Surface},
+    model::{BindDecl, FieldRef, FunctionDecl, Node, Rest, Surface, Unknown},
 };
 
 /// A declared entity.
@@ -17,12 +17,21 @@ pub(super) struct Entity {
     pub(super) name: EntityName,
     /// Its protected columns.
     pub(super) columns: BTreeSet<String>,
+    /// What else its records hold.
+    pub(super) rest: Rest,
+    /// Whether values are bound to their record.
+    pub(super) bind: Option<BindDecl>,
 }
 
 impl Entity {
     /// One of which the policy says nothing.
     pub(super) fn undeclared(name: EntityName) -> Self {
-        Self { name, columns: BTreeSet::new() }
+        Self { name, columns: BTreeSet::new(), rest: Rest::default(), bind: None }
+    }
+
+    /// Whether a body must be read to be judged.
+    pub(super) fn has_say_in_bodies(&self) -> bool {
+        !self.columns.is_empty() || self.rest.unknown == Unknown::Deny
     }
 
     /// The column as a declared field, if it is one.
@@ -93,7 +102,12 @@ impl Declared {
                 );
             }
             let columns = entity.fields.iter().map(|field| field.as_str().to_owned()).collect();
-            let declared = Entity { name: entity.name.clone(), columns };
+            let declared = Entity {
+                name: entity.name.clone(),
+                columns,
+                rest: entity.rest.clone(),
+                bind: entity.bind.clone(),
+            };
             if entities.insert((schema.to_owned(), table.to_owned()), declared).is_some() {
                 wrong(name, "it is declared twice");
             }
@@ -115,7 +129,8 @@ impl Declared {
         let mut functions = BTreeMap::new();
         for FunctionDecl { name, arguments, returns } in &surface.functions {
             let columns = arguments.iter().map(|field| field.as_str().to_owned()).collect();
-            let arguments = Entity { name: FunctionDecl::arguments_of(name), columns };
+            let arguments =
+                Entity { columns, ..Entity::undeclared(FunctionDecl::arguments_of(name)) };
             let returns = returns.as_ref().and_then(|entity| parts(entity.as_str()));
             if let Some(name) = parts(name.as_str()) {
                 functions.insert(name, Function { arguments, returns });
@@ -138,6 +153,12 @@ impl Declared {
     /// A declared table.
     pub(super) fn entity(&self, schema: &str, table: &str) -> Option<&Entity> {
         self.entities.get(&(schema.to_owned(), table.to_owned()))
+    }
+
+    /// What a field is bound to, if it is: the declaration of its entity.
+    pub(super) fn bind_of(&self, field: &FieldRef) -> Option<&BindDecl> {
+        let entity = self.entities.values().find(|entity| entity.name == field.entity)?;
+        entity.bind.as_ref().filter(|bind| bind.fields.contains(&field.field))
     }
 
     /// A declared function.

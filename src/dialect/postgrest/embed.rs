@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
+    bind,
     cursor::Name,
     declared::{Declared, Entity},
     select::{Item, Spread},
@@ -69,9 +70,9 @@ pub(super) fn members(
                 found.insert(alias.as_ref().unwrap_or(key).clone(), Node::leaf(leaf));
             }
             Item::Column { aggregate: Some(_), .. } | Item::Count => {}
-            Item::Embed { alias, relation, spread, items } => {
-                let inner = declared.entity(schema, &relation.text);
-                let inner = members(declared, schema, items, inner);
+            Item::Embed { alias, relation, spread, items, .. } => {
+                let related = declared.entity(schema, &relation.text);
+                let inner = members(declared, schema, items, related);
                 if inner.is_empty() {
                     continue;
                 }
@@ -81,7 +82,9 @@ pub(super) fn members(
                     }
                     Spread::Nested => {
                         let key = alias.as_ref().unwrap_or(&relation.text).clone();
-                        add(&mut found, key, one_or_many(inner, Unit::Part));
+                        let mut node = one_or_many(inner, Unit::Part);
+                        bind::attach(&mut node, related, items);
+                        add(&mut found, key, node);
                     }
                 }
             }

@@ -9,6 +9,7 @@
 
 mod accept;
 mod array;
+mod bind;
 mod call;
 mod classify;
 mod cursor;
@@ -64,7 +65,8 @@ impl Dialect for PostgRest {
         head: Head<'_>,
         replacements: &[Option<Replacement>],
     ) -> Result<Readdressed, Refusal> {
-        let classify::Reading { operation, sites } = classify::read(&self.declared, head)?;
+        let classify::Reading { operation, sites, additions } =
+            classify::read(&self.declared, head)?;
         if sites.len() != replacements.len() {
             return Err(Code::Internal.into());
         }
@@ -91,6 +93,8 @@ impl Dialect for PostgRest {
             }
             edits.extend(found);
         }
+        edits.extend(additions);
+        edits.sort_by_key(|(range, _)| range.start);
         let target = text::splice(head.target, &edits).ok_or(Code::Internal)?;
         if !edits.is_empty() {
             // The whole query first: rewriting may have moved parameters to other names.

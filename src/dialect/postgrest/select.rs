@@ -13,8 +13,8 @@ pub(super) enum Item {
     Column { alias: Option<String>, field: Field, cast: Cast, aggregate: Option<&'static str> },
     /// `count()`, of rows.
     Count,
-    /// Another relation.
-    Embed { alias: Option<String>, relation: Name, spread: Spread, items: Vec<Item> },
+    /// Another relation, whose items begin at `inside`.
+    Embed { alias: Option<String>, relation: Name, spread: Spread, inside: usize, items: Vec<Item> },
 }
 
 /// Whether a column is cast.
@@ -79,8 +79,9 @@ fn item(c: &mut Cursor<'_>, depth: usize) -> Option<Item> {
     let head = c.attempt(embed_head);
     let item = match head {
         Some((alias, relation, spread)) => {
+            let inside = c.at();
             let items = if c.eat_lexeme(")") { Vec::new() } else { embedded(c, depth)? };
-            Item::Embed { alias, relation, spread, items }
+            Item::Embed { alias, relation, spread, inside, items }
         }
         None => plain(c)?,
     };

@@ -1,14 +1,17 @@
 //! What a token means where it stands: which declared place it is at, what becomes of it, and what
 //! must not be missing or come twice there.
 
-use super::{MAX_DEPTH, Scanner};
-use crate::seal::{
-    frame::{Frame, NONE, State, Whole},
-    json::{self, Traits},
-    spelling::Spelling,
-    splice::Splice,
-    tree::{ELSEWHERE, Named, Tree},
-    visit::{Act, Lexeme, Stop, Visit},
+use super::{MAX_DEPTH, Scanner, ahead::Ahead};
+use crate::{
+    model::BoundRecord,
+    seal::{
+        frame::{Frame, NONE, State, Whole},
+        json::{self, Traits},
+        spelling::Spelling,
+        splice::Splice,
+        tree::{ELSEWHERE, Named, Tree},
+        visit::{Act, Found, Lexeme, Stop, Visit},
+    },
 };
 
 impl Scanner {
@@ -23,6 +26,9 @@ impl Scanner {
     ) -> Result<Act, Stop> {
         if self.next != ELSEWHERE {
             let node = tree.node(self.next);
+            if node.is_added {
+                return Ok(Act::Drop);
+            }
             if let Some(rule) = node.rule {
                 return splice.make(|made| visit.leaf(rule, lexeme, Spelling::Json, made));
             }
@@ -83,8 +89,16 @@ impl Scanner {
                 Some(text) => node.member(text).map_or(Named::Otherwise, Named::from),
                 None => Named::Otherwise,
             };
-            if let Named::Near = named {
-                return Err(Stop::Near);
+            match named {
+                Named::Member { .. } => {}
+                Named::Near => return Err(Stop::Near),
+                // A key that is no text is on no list.
+                Named::Otherwise if V::STRICT => {
+                    if let Some(closed) = tree.unlisted(node, text.unwrap_or_default()) {
+                        visit.unlisted(closed)?;
+                    }
+                }
+                Named::Otherwise => {}
             }
             if let Named::Member { place, child } = named {
                 let place = place as usize;
@@ -105,6 +119,32 @@ impl Scanner {
         Ok(())
     }
 
+    /// Looks for the key of the record that begins at `at`, and tells `visit`. `false` if the record
+    /// does not end within `input`, and more may come.
+    pub(super) fn enter<V: Visit>(
+        &mut self,
+        input: &[u8],
+        base: usize,
+        at: usize,
+        is_last: bool,
+        bound: Option<&BoundRecord>,
+        visit: &mut V,
+    ) -> Result<bool, Stop> {
+        let Some(bound) = bound else { return Err(Stop::Malformed) };
+        let Some(name) = bound.member() else {
+            visit.enter(bound, Found::Nothing)?;
+            return Ok(true);
+        };
+        let ahead = self.ahead.get_or_insert_with(|| Ahead::new(base + at));
+        if !ahead.run(input, base, name)? {
+            return if is_last { Err(Stop::Malformed) } else { Ok(false) };
+        }
+        let found = ahead.found(input, base)?;
+        self.ahead = None;
+        visit.enter(bound, found)?;
+        Ok(true)
+    }
+
     pub(super) fn open<R, V: Visit>(
         &mut self,
         is_array: bool,
@@ -123,6 +163,10 @@ impl Scanner {
         let mut frame = Frame::new(is_array, start, self.seen.len());
         if self.next != ELSEWHERE {
             let node = tree.node(self.next);
+            if node.is_added {
+                // A key is no object and no array, and nothing of it may reach the caller.
+                return Err(Stop::Shape);
+            }
             if let Some(rule) = node.rule {
                 self.whole = Some(Whole { rule, depth: self.stack.len() });
                 frame.is_whole = true;
@@ -135,6 +179,7 @@ impl Scanner {
             } else {
                 frame.node = self.next;
                 frame.is_whole = node.record;
+                frame.is_bound = node.bound.is_some();
                 let words = node.member_count().div_ceil(64);
                 self.seen.resize(self.seen.len() + words, 0);
             }
@@ -169,6 +214,9 @@ impl Scanner {
             self.seen.truncate(frame.seen_from);
         }
         self.held -= usize::from(frame.is_whole);
+        if frame.is_bound {
+            visit.leave();
+        }
         let mut act = Act::Keep;
         if frame.is_whole && frame.node != ELSEWHERE {
             act = visit.record()?;
