@@ -229,7 +229,7 @@ impl Opening {
     ) -> Option<Act> {
         let (counts, act) = match right {
             Right::Clear => {
-                spelling.value(typed, made).ok()?;
+                spelling.value(class.params.ty, typed, made).ok()?;
                 (&mut self.tally.opened, Act::Replace)
             }
             Right::Masked => {

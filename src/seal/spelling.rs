@@ -1,11 +1,14 @@
 //! How an opened value, a mask or null is spelled where it is put, so that it reads as what the API
 //! itself would have written there.
 
+use zeroize::Zeroizing;
+
 use super::{
     json,
     value::{self, WrongType},
 };
 use crate::{
+    base::class::ValueType,
     crypto::{Kind, Typed},
     model::format::Cells,
 };
@@ -23,7 +26,7 @@ pub(super) enum Spelling {
 
 impl Spelling {
     /// Appends an opened value.
-    pub fn value(self, typed: &Typed, out: &mut Vec<u8>) -> Result<(), WrongType> {
+    pub fn value(self, ty: ValueType, typed: &Typed, out: &mut Vec<u8>) -> Result<(), WrongType> {
         match (self, typed.kind) {
             (Self::Json, _) => return value::to_json(typed, out),
             // No class type makes them.
@@ -31,6 +34,9 @@ impl Spelling {
             // PostgreSQL's text of a boolean.
             (Self::Cell(Cells::Record), Kind::False) => out.push(b'f'),
             (Self::Cell(Cells::Record), Kind::True) => out.push(b't'),
+            (Self::Cell(Cells::Record), _) if ty.is_timed() => {
+                self.text(&record_time(value::to_text(typed).expose()), out);
+            }
             (Self::Cell(_) | Self::Text, _) => {
                 self.text(value::to_text(typed).expose(), out);
             }
@@ -62,6 +68,12 @@ impl Spelling {
             Self::Cell(_) | Self::Text => b"",
         }
     }
+}
+
+/// PostgreSQL's text of a point in time that JSON spells `2026-11-24T12:00:00+00:00`.
+fn record_time(json: &[u8]) -> Zeroizing<Vec<u8>> {
+    let local = json.strip_suffix(b":00").filter(|text| text.ends_with(b"+00")).unwrap_or(json);
+    Zeroizing::new(local.iter().map(|byte| if *byte == b'T' { b' ' } else { *byte }).collect())
 }
 
 /// Appends a cell. PostgreSQL's `record_out` and RFC 4180 quote different cells.

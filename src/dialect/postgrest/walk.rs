@@ -335,8 +335,10 @@ impl<'a> Walk<'a> {
                     words.extend((*cast == Cast::Other).then_some("cast"));
                     words.extend(aggregate.filter(|word| *word != "count"));
                     words.extend((grouped && aggregate.is_none()).then_some("group by"));
-                    for word in words {
-                        let kind = UseKind::Transform(word);
+                    let transforms = words.into_iter().map(UseKind::Transform);
+                    let text =
+                        (*cast == Cast::Text && aggregate.is_none()).then_some(UseKind::Text);
+                    for kind in transforms.chain(text) {
                         self.fixed_in(value, entity, &field.column, kind)?;
                     }
                 }
