@@ -216,35 +216,35 @@ fn op(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
         0..=6 => Op::Eq(one(c)),
         7..=9 => Op::Neq(one(c)),
         10..=13 => Op::In(c.some(0, 3, one)),
-        14 | 15 => Op::IsNull(*c.pick(&["null", "NULL", "Null"])),
+        14 | 15 => Op::IsNull(c.pick(&["null", "NULL", "Null"])),
         16 if column.kind == Kind::Boolean || c.once_in(3) => {
-            Op::Is(*c.pick(&["true", "false", "unknown"]))
+            Op::Is(c.pick(&["true", "false", "unknown"]))
         }
         17 | 18 => {
             let how = *c.pick(&["any", "all"]);
             Op::Quantified("eq", how, c.some(usize::from(how == "all"), 3, one))
         }
-        19 => Op::Bare(*c.pick(&["like", "ilike"]), one(c)),
+        19 => Op::Bare(c.pick(&["like", "ilike"]), one(c)),
         20 => {
             let text = one(c).text;
             let part: String = text.chars().take(3).collect();
             let pattern =
                 c.pick(&[format!("{part}*"), format!("*{part}%"), "_%".to_owned()]).clone();
-            Op::Pattern(*c.pick(&["like", "ilike"]), pattern)
+            Op::Pattern(c.pick(&["like", "ilike"]), pattern)
         }
-        21 => Op::Pattern(*c.pick(&["match", "imatch"]), "^[A-Q]".to_owned()),
-        22 => Op::Other(*c.pick(&["gt", "gte", "lt", "lte"]), one(c).text),
+        21 => Op::Pattern(c.pick(&["match", "imatch"]), "^[A-Q]".to_owned()),
+        22 => Op::Other(c.pick(&["gt", "gte", "lt", "lte"]), one(c).text),
         23 => Op::Distinct(one(c)),
         24 => match c.below(4) {
             0 => Op::Other(
-                *c.pick(&["fts", "plfts(english)", "phfts", "wfts(simple)"]),
+                c.pick(&["fts", "plfts(english)", "phfts", "wfts(simple)"]),
                 "cat".to_owned(),
             ),
-            1 => Op::Other(*c.pick(&["cs", "cd", "ov"]), "{a,b}".to_owned()),
-            2 => Op::Other(*c.pick(&["sl", "sr", "nxr", "nxl", "adj"]), "[1,2)".to_owned()),
+            1 => Op::Other(c.pick(&["cs", "cd", "ov"]), "{a,b}".to_owned()),
+            2 => Op::Other(c.pick(&["sl", "sr", "nxr", "nxl", "adj"]), "[1,2)".to_owned()),
             _ => {
                 let word = *c.pick(&["gt", "like", "ilike", "lte", "match"]);
-                Op::Quantified(word, *c.pick(&["any", "all"]), c.some(1, 2, one))
+                Op::Quantified(word, c.pick(&["any", "all"]), c.some(1, 2, one))
             }
         },
         _ => Op::Eq(one(c)),
@@ -291,7 +291,7 @@ fn page(c: &mut Choices<'_>, ask: &mut Ask, target: &'static Table, many: bool) 
     if !ask.is_ordered() {
         ask.params
             .retain(|param| !matches!(param, Param::Order(place, _) if place.path.is_empty()));
-        let term = Term { relation: None, column: key, direction: *c.pick(&["", ".desc"]) };
+        let term = Term { relation: None, column: key, direction: c.pick(&["", ".desc"]) };
         ask.params.push(Param::Order(Place::default(), vec![term]));
     }
     match c.below(4) {

@@ -90,7 +90,7 @@ impl Pools {
                     0 | 1 => fitting(format!("{year:04}-{month:02}-{day:02}")),
                     2 => fitting(format!("{year}-{month}-{day}")),
                     3 => fitting(format!(" {year}-{month:02}-{day} ")),
-                    _ => unfit(*c.pick(&["soon", "7312-02-30", "", "1-1"])),
+                    _ => unfit(c.pick(&["soon", "7312-02-30", "", "1-1"])),
                 }
             }
             Kind::Numeric => {
@@ -102,7 +102,7 @@ impl Pools {
                     4 => fitting(format!("+0{n}.500 ")),
                     5 => fitting(c.pick(&["0".to_owned(), format!("{n}.501")]).clone()),
                     6 => fitting("-0.00"),
-                    _ => unfit(*c.pick(&["high", "", "1.2.3", "0x10"])),
+                    _ => unfit(c.pick(&["high", "", "1.2.3", "0x10"])),
                 }
             }
             Kind::Integer => {
@@ -112,7 +112,7 @@ impl Pools {
                     2 => fitting(format!("00{n}")),
                     3 => fitting(format!(" +{n} ")),
                     4 => fitting("-5"),
-                    _ => unfit(*c.pick(&["many", "", "1.5", "1e3"])),
+                    _ => unfit(c.pick(&["many", "", "1.5", "1e3"])),
                 }
             }
             Kind::Boolean => match c.below(4) {
@@ -145,11 +145,11 @@ impl Pools {
                 _ => unfit("\"\\u0000\""),
             },
             (Kind::Boolean, 1) => fitting(*c.pick(&["true", "false", "\" YES \"", "\"1\""])),
-            (Kind::Boolean, 2) => unfit(*c.pick(&["2", "\"maybe\"", "1.0"])),
+            (Kind::Boolean, 2) => unfit(c.pick(&["2", "\"maybe\"", "1.0"])),
             (Kind::Integer, 1) => fitting(c.pick(&self.numbers).clone()),
             (Kind::Numeric, 1) => fitting(format!("{}.125", c.pick(&self.numbers))),
             (Kind::Numeric, 2) => fitting(format!("-{}5E-1", c.pick(&self.numbers))),
-            (Kind::Numeric, 3) => unfit(*c.pick(&["1e99", "true", "\"1,5\""])),
+            (Kind::Numeric, 3) => unfit(c.pick(&["1e99", "true", "\"1,5\""])),
             _ => string(&value),
         }
     }

@@ -121,7 +121,7 @@ fn create(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
         }
     }
     if c.once_in(3) {
-        ask.prefer(*c.pick(&["resolution=merge-duplicates", "resolution=ignore-duplicates"]));
+        ask.prefer(c.pick(&["resolution=merge-duplicates", "resolution=ignore-duplicates"]));
         if c.once_in(2) {
             let on = table.columns.iter().filter(|column| column.name == "mrn" || c.once_in(9));
             let on: Vec<_> = on.collect();
@@ -169,7 +169,7 @@ fn remove(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
 
 /// PUT addresses one record by its key, and holds all of it.
 fn replace(c: &mut Choices<'_>, pools: &Pools) -> Ask {
-    let table = table(*c.pick(&["contacts", "wards", "contacts", "patients"]));
+    let table = table(c.pick(&["contacts", "wards", "contacts", "patients"]));
     let mut ask = Ask::new("PUT", Target::Table(table));
     let key = &table.columns[0];
     let value = pools.literal(c, key);
@@ -188,7 +188,7 @@ fn replace(c: &mut Choices<'_>, pools: &Pools) -> Ask {
 pub fn call(c: &mut Choices<'_>) -> Ask {
     let (name, is_listed) =
         *c.pick(&[("of_ward", true), ("patient_count", true), ("find_patient", false)]);
-    let mut ask = Ask::new(*c.pick(&["GET", "POST", "HEAD"]), Target::Function(name, is_listed));
+    let mut ask = Ask::new(c.pick(&["GET", "POST", "HEAD"]), Target::Function(name, is_listed));
     let ward = *c.pick(&["A", "B", "C-1", "none"]);
     let argument = match name {
         "of_ward" => Some(("w", ward)),
