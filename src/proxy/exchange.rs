@@ -194,7 +194,7 @@ fn address<'d>(
 fn admit(head: &request::Parts, fault: Option<Fault>) -> Result<(), Refusal> {
     match fault {
         Some(fault) => Err(fault.into()),
-        None => head::admit(&head.method, head.version, &head.headers),
+        None => head::admit(head),
     }
 }
 

@@ -4,6 +4,7 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version, header,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    request,
 };
 
 use super::{coding, pin};
@@ -31,8 +32,9 @@ const COPIES: [&str; 5] =
     ["referer", "x-original-uri", "x-forwarded-uri", "x-forwarded-url", "x-envoy-original-path"];
 
 /// Refuses heads whose meaning depends on who reads them.
-pub fn admit(method: &Method, version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
-    if method == Method::CONNECT {
+pub fn admit(head: &request::Parts) -> Result<(), Refusal> {
+    let (version, headers) = (head.version, &head.headers);
+    if head.method == Method::CONNECT {
         return Err(Refusal::new(Code::UnsupportedHeader).by("CONNECT"));
     }
     if version >= Version::HTTP_2 && pin::is_bound(headers, header::AUTHORIZATION) {
@@ -49,8 +51,21 @@ pub fn admit(method: &Method, version: Version, headers: &HeaderMap) -> Result<(
     if codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")) {
         return Err(Refusal::new(Code::AmbiguousFraming).by("Transfer-Encoding"));
     }
-    if headers.get_all(HOST).iter().count() > 1 {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
         return Err(Refusal::new(Code::AmbiguousFraming).by("Host"));
+    }
+    // RFC 9113 §8.3.1. The HTTP library takes both of what follows.
+    if version >= Version::HTTP_2 {
+        if head.uri.path().is_empty() {
+            return Err(Refusal::new(Code::AmbiguousFraming).by(":path"));
+        }
+        let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+        let (Some(host), Some(authority)) = (host, authority) else { return Ok(()) };
+        if !host.as_bytes().eq_ignore_ascii_case(authority) {
+            return Err(Refusal::new(Code::AmbiguousFraming).by("Host"));
+        }
     }
     Ok(())
 }
