@@ -3,6 +3,7 @@
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
+    forms::Format,
     kit::Request,
     lab::{Column, Relation, Table},
     values::Value,
@@ -158,6 +159,8 @@ pub enum Op {
     Pattern(&'static str, String),
     /// A pattern that may be none
     Bare(&'static str, Value),
+    /// `gt`, `gte`, `lt`, `lte`
+    Bound(&'static str, Value),
     /// `isdistinct`
     Distinct(Value),
     /// Anything else
@@ -184,6 +187,8 @@ pub struct Body {
     pub rows: Vec<Vec<(String, Option<&'static Column>, Value)>>,
     /// Text behind the records, which makes it wrong, and what comes of it.
     pub behind: &'static str,
+    /// How they are written.
+    pub format: Format,
 }
 
 /// All but what a query may hold in clear.
@@ -234,7 +239,10 @@ impl Ask {
             request = request.header(name, value);
         }
         match &self.body {
-            Some(body) => request.json(&body.spelled()),
+            Some(body) => {
+                let written = body.written();
+                request.header("Content-Type", body.format.media()).body(written.as_bytes())
+            }
             None => request,
         }
     }
@@ -292,7 +300,8 @@ impl Place {
     }
 }
 
-fn list<T>(of: &[T], spelled: impl Fn(&T) -> String) -> String {
+/// Its elements, between commas.
+pub fn list<T>(of: &[T], spelled: impl Fn(&T) -> String) -> String {
     of.iter().map(spelled).collect::<Vec<_>>().join(",")
 }
 
@@ -383,6 +392,7 @@ impl Test {
             Op::Quantified(word, how, values) => format!("{word}({how}).{}", put(&array(values))),
             Op::Pattern(word, text) => format!("{word}.{}", put(text)),
             Op::Bare(word, value) => format!("{word}.{}", put(&value.text)),
+            Op::Bound(word, value) => format!("{word}.{}", put(&value.text)),
             Op::Distinct(value) => format!("isdistinct.{}", put(&value.text)),
             Op::Other(word, text) => format!("{word}.{}", put(text)),
         };
@@ -398,19 +408,5 @@ impl Term {
             None => column,
         };
         format!("{column}{}", self.direction)
-    }
-}
-
-impl Body {
-    /// The text.
-    pub fn spelled(&self) -> String {
-        let member = |(key, _, value): &(String, Option<&Column>, Value)| {
-            format!("{}:{}", serde_json::Value::from(key.as_str()), value.text)
-        };
-        let rows = list(&self.rows, |row| format!("{{{}}}", list(row, member)));
-        match self.bulk {
-            true => format!("[{rows}]{}", self.behind),
-            false => format!("{rows}{}", self.behind),
-        }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 
 /// Any request that reads.
 pub fn read(c: &mut Choices<'_>, pools: &Pools) -> Ask {
-    let table = &TABLES[*c.pick(&[0, 1, 0, 1, 0, 2, 3, 4, 5, 6])];
+    let table = &TABLES[*c.pick(&[0, 1, 0, 1, 0, 2, 3, 4, 5, 6, 7, 7, 7, 7])];
     let mut ask = Ask::new(if c.once_in(14) { "HEAD" } else { "GET" }, Target::Table(table));
     let many = selection(c, &mut ask, table);
     conditions(c, pools, &mut ask, table);
@@ -210,41 +210,65 @@ fn literal(c: &mut Choices<'_>, pools: &Pools, column: &Column) -> Value {
     }
 }
 
+fn bound(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
+    let value = pools.bound(c, column);
+    let value = if value.fits { value } else { literal(c, pools, column) };
+    Op::Bound(*c.pick(&["gte", "lt", "gt", "lte"]), value)
+}
+
+/// What the class of a column has more than others.
+fn special(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
+    if column.ladder.dated {
+        return bound(c, pools, column);
+    }
+    let (word, pattern) = (*c.pick(&["like", "ilike"]), pools.pattern(c, column));
+    match c.once_in(6) {
+        true => {
+            let pattern = vec![Value { text: pattern, fits: true }];
+            Op::Quantified(word, *c.pick(&["any", "all"]), pattern)
+        }
+        false => Op::Pattern(word, pattern),
+    }
+}
+
 fn op(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
     let one = |c: &mut Choices<'_>| literal(c, pools, column);
+    if (column.ladder.prefix > 0 || column.ladder.dated) && c.once_in(2) {
+        return special(c, pools, column);
+    }
     match c.below(26) {
         0..=6 => Op::Eq(one(c)),
         7..=9 => Op::Neq(one(c)),
         10..=13 => Op::In(c.some(0, 3, one)),
-        14 | 15 => Op::IsNull(c.pick(&["null", "NULL", "Null"])),
+        14 | 15 => Op::IsNull(*c.pick(&["null", "NULL", "Null"])),
         16 if column.kind == Kind::Boolean || c.once_in(3) => {
-            Op::Is(c.pick(&["true", "false", "unknown"]))
+            Op::Is(*c.pick(&["true", "false", "unknown"]))
         }
         17 | 18 => {
             let how = *c.pick(&["any", "all"]);
             Op::Quantified("eq", how, c.some(usize::from(how == "all"), 3, one))
         }
-        19 => Op::Bare(c.pick(&["like", "ilike"]), one(c)),
+        19 => Op::Bare(*c.pick(&["like", "ilike"]), one(c)),
         20 => {
             let text = one(c).text;
             let part: String = text.chars().take(3).collect();
             let pattern =
                 c.pick(&[format!("{part}*"), format!("*{part}%"), "_%".to_owned()]).clone();
-            Op::Pattern(c.pick(&["like", "ilike"]), pattern)
+            Op::Pattern(*c.pick(&["like", "ilike"]), pattern)
         }
-        21 => Op::Pattern(c.pick(&["match", "imatch"]), "^[A-Q]".to_owned()),
-        22 => Op::Other(c.pick(&["gt", "gte", "lt", "lte"]), one(c).text),
+        21 => Op::Pattern(*c.pick(&["match", "imatch"]), "^[A-Q]".to_owned()),
+        22 => bound(c, pools, column),
         23 => Op::Distinct(one(c)),
         24 => match c.below(4) {
             0 => Op::Other(
-                c.pick(&["fts", "plfts(english)", "phfts", "wfts(simple)"]),
+                *c.pick(&["fts", "plfts(english)", "phfts", "wfts(simple)"]),
                 "cat".to_owned(),
             ),
-            1 => Op::Other(c.pick(&["cs", "cd", "ov"]), "{a,b}".to_owned()),
-            2 => Op::Other(c.pick(&["sl", "sr", "nxr", "nxl", "adj"]), "[1,2)".to_owned()),
+            1 => Op::Other(*c.pick(&["cs", "cd", "ov"]), "{a,b}".to_owned()),
+            2 => Op::Other(*c.pick(&["sl", "sr", "nxr", "nxl", "adj"]), "[1,2)".to_owned()),
             _ => {
                 let word = *c.pick(&["gt", "like", "ilike", "lte", "match"]);
-                Op::Quantified(word, c.pick(&["any", "all"]), c.some(1, 2, one))
+                Op::Quantified(word, *c.pick(&["any", "all"]), c.some(1, 2, one))
             }
         },
         _ => Op::Eq(one(c)),
@@ -259,7 +283,8 @@ fn order(c: &mut Choices<'_>, ask: &mut Ask, target: &'static Table) {
     };
     let term = |c: &mut Choices<'_>, columns: &'static [Column]| {
         // Mostly what can be ordered by.
-        let plain: Vec<_> = columns.iter().filter(|c| !c.is_protected()).collect();
+        let sortable = |c: &&Column| !c.is_protected() || c.ladder.sorted;
+        let plain: Vec<_> = columns.iter().filter(sortable).collect();
         let column = if c.once_in(8) { c.pick(columns) } else { *c.pick(&plain) };
         Term { relation: None, column, direction: direction(c) }
     };
@@ -291,7 +316,7 @@ fn page(c: &mut Choices<'_>, ask: &mut Ask, target: &'static Table, many: bool) 
     if !ask.is_ordered() {
         ask.params
             .retain(|param| !matches!(param, Param::Order(place, _) if place.path.is_empty()));
-        let term = Term { relation: None, column: key, direction: c.pick(&["", ".desc"]) };
+        let term = Term { relation: None, column: key, direction: *c.pick(&["", ".desc"]) };
         ask.params.push(Param::Order(Place::default(), vec![term]));
     }
     match c.below(4) {

@@ -10,7 +10,7 @@
 //! `LABSEAL_DIFFERENTIAL_CASES` says how many requests to send.
 
 // Tests may.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::explicit_auto_deref)]
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -18,9 +18,13 @@ mod kit;
 mod ask;
 mod choices;
 mod compare;
+mod forms;
 mod generate;
 mod lab;
+mod patterns;
 mod predict;
+mod refined;
+mod schema;
 mod values;
 mod writes;
 
@@ -34,6 +38,8 @@ use values::Pools;
 
 /// Requests from one restored state.
 const ROUND: usize = 25;
+/// What must have been answered, apart from equality in JSON.
+const KINDS: [&str; 5] = ["bound", "refined bound", "pattern", "refined pattern", "ordered here"];
 /// How many failing rounds are reported before giving up.
 const ENOUGH: usize = 6;
 
@@ -46,6 +52,7 @@ fn setting(name: &str, default: u64) -> u64 {
 struct Seen {
     statuses: BTreeMap<String, usize>,
     refusals: BTreeMap<String, usize>,
+    kinds: BTreeMap<&'static str, usize>,
 }
 
 struct Bench {
@@ -125,6 +132,9 @@ impl Bench {
                 let direct = request.send(self.pair.direct.address());
                 let status = format!("{} {}", ask.method, direct.status);
                 *self.seen.statuses.entry(status).or_default() += 1;
+                for kind in refined::kinds(ask).into_iter().filter(|_| direct.status < 300) {
+                    *self.seen.kinds.entry(kind).or_default() += 1;
+                }
                 let found = compare::differences(ask, &direct, &sealed);
                 if found.is_empty() { Ok(()) } else { Err(found.join("\n  ")) }
             }
@@ -229,7 +239,11 @@ fn postgrest_answers_the_same_through_labseal_or_is_refused_as_the_docs_say() {
         {
             assert!(count(start) >= least, "only {} of {start}: {:?}", count(start), seen.statuses);
         }
-        assert!(seen.refusals.len() >= 9, "{:?}", seen.refusals);
+        assert!(seen.refusals.len() >= 11, "{:?}", seen.refusals);
+        for kind in KINDS {
+            let count = seen.kinds.get(kind).copied().unwrap_or_default();
+            assert!(count >= 3, "only {count} of {kind}: {:?}", seen.kinds);
+        }
     }
     bench.pair.assert_no_leak(&bench.pools.canaries);
 }

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use crate::{
     ask::{Ask, Body, Condition, Item, Op, Outcome, Param, Place, Target, Term, Test},
-    lab::{Column, Kind, Mode, Relation, Standing, Table, is_protected_name, table},
+    forms::Format,
+    lab::{Column, Mode, Relation, Standing, Table, is_protected_name, table},
+    patterns::{Reply, bound, pattern},
+    refined::{forbids, is_grouped, ordered as ordered_here},
     values::Value,
 };
 
@@ -35,7 +38,7 @@ pub fn refusals(ask: &Ask) -> Codes {
     }
     for param in &ask.params {
         let mutates = matches!(ask.method, "DELETE" | "PATCH" | "PUT");
-        parameter(target, param, mutates, &mut codes);
+        parameter(ask, target, param, mutates, &mut codes);
     }
     if let Some(body) = &ask.body {
         records(target, body, &mut codes);
@@ -60,7 +63,7 @@ fn known(target: &Table, place: &Place, column: &Column) -> Known {
     }
 }
 
-fn parameter(target: &'static Table, param: &Param, mutates: bool, codes: &mut Codes) {
+fn parameter(ask: &Ask, target: &'static Table, param: &Param, mutates: bool, codes: &mut Codes) {
     match param {
         Param::Select(items) => {
             let own = Place::default();
@@ -69,15 +72,26 @@ fn parameter(target: &'static Table, param: &Param, mutates: bool, codes: &mut C
         Param::Where(place, condition) => {
             let alone = place.path.is_empty() && matches!(condition, Condition::Test(_));
             for test in condition.tests() {
-                codes.extend(match known(target, place, test.column) {
-                    Known::Protected => operator(test.column, test, mutates && alone),
-                    Known::ByName => Some("LS207"),
-                    Known::Harmless => None,
-                });
+                match known(target, place, test.column) {
+                    Known::Protected => match operator(test.column, test, mutates && alone) {
+                        Reply::Exact => {}
+                        Reply::Refused(code) => _ = codes.insert(code),
+                        Reply::Refined => {
+                            let decides = !alone || test.negated || ask.body.is_some() || mutates;
+                            codes.extend(decides.then_some("LS104"));
+                            forbids(ask, target, test.column, codes);
+                        }
+                    },
+                    Known::ByName => _ = codes.insert("LS207"),
+                    Known::Harmless => {}
+                }
             }
         }
         Param::Order(place, terms) => {
             codes.extend(terms.iter().filter_map(|term| ordered(target, place, term)));
+            if place.path.is_empty() && target.standing == Standing::Declared {
+                ordered_here(ask, target, terms, codes);
+            }
         }
         Param::Conflict(columns) => {
             let declared = target.standing == Standing::Declared;
@@ -95,56 +109,51 @@ fn parameter(target: &'static Table, param: &Param, mutates: bool, codes: &mut C
 }
 
 /// The table of operators and modes.
-fn operator(column: &Column, test: &Test, retested: bool) -> Option<&'static str> {
-    const REFUSED: Option<&str> = Some("LS104");
+fn operator(column: &Column, test: &Test, retested: bool) -> Reply {
+    const REFUSED: Reply = Reply::Refused("LS104");
     if test.json.is_some() {
-        return Some("LS106");
+        return Reply::Refused("LS106");
     }
     if let Op::IsNull(_) = test.op {
-        return None;
+        return Reply::Exact;
     }
     if column.mode == Mode::Random {
         return REFUSED;
     }
     let takes = |values: &[Value]| match values.iter().all(|value| value.fits) {
-        true => None,
-        false => Some("LS420"),
+        true => Reply::Exact,
+        false => Reply::Refused("LS420"),
     };
     let single = std::slice::from_ref::<Value>;
     match &test.op {
-        Op::IsNull(_) => None,
+        Op::IsNull(_) => Reply::Exact,
         Op::Eq(value) | Op::Neq(value) => takes(single(value)),
         // A tree would stand for it, and the server tests those once more.
         Op::Distinct(_) if retested && column.mode == Mode::Searchable => REFUSED,
         Op::Distinct(value) => takes(single(value)),
         Op::In(values) | Op::Quantified("eq", "any", values) => takes(values),
         Op::Quantified("eq", _, values) if values.len() == 1 => takes(values),
-        Op::Bare(word, value) if pattern(column, word, single(value)) => None,
-        Op::Quantified(word, how, values) if *how == "any" || values.len() == 1 => {
-            let folded = *word == "ilike" && values.len() > 1;
-            if !folded && pattern(column, word, values) { None } else { REFUSED }
+        Op::Bound(word, value) => bound(column, word, value),
+        Op::Pattern(word @ ("like" | "ilike"), text) => pattern(column, *word == "ilike", text),
+        Op::Bare(word @ ("like" | "ilike"), value) => {
+            pattern(column, *word == "ilike", &value.text)
         }
-        // Every text passes, and no token needs to be asked.
-        Op::Pattern("like" | "ilike", pattern)
-            if column.mode == Mode::Searchable
-                && column.kind == Kind::Text
-                && pattern.trim_matches(['*', '%']).is_empty() =>
-        {
-            None
-        }
+        Op::Quantified(word @ ("like" | "ilike"), how, values) => match &**values {
+            [value] => pattern(column, *word == "ilike", &value.text),
+            values if *word == "like" && *how == "any" => {
+                let bare = |value: &Value| !value.text.contains(['%', '_', '*']);
+                let text = |value: &Value| pattern(column, false, &value.text) == Reply::Exact;
+                let all = values.iter().all(|value| bare(value) && text(value));
+                if all { Reply::Exact } else { REFUSED }
+            }
+            _ => REFUSED,
+        },
+        Op::Quantified(word @ ("gt" | "gte" | "lt" | "lte"), _, values) => match &**values {
+            [value] => bound(column, word, value),
+            _ => REFUSED,
+        },
         Op::Is(_) | Op::Quantified(..) | Op::Pattern(..) | Op::Bare(..) | Op::Other(..) => REFUSED,
     }
-}
-
-/// Whether patterns are nothing but texts, of which a rung tells whether they are equal.
-fn pattern(column: &Column, word: &str, values: &[Value]) -> bool {
-    let bare = |value: &Value| !value.text.contains(['%', '_', '*']);
-    let answered = match word {
-        "like" => true,
-        "ilike" => matches!(column.name, "last_name" | "surname"),
-        _ => false,
-    };
-    answered && column.kind == Kind::Text && values.iter().all(bare)
 }
 
 fn ordered(target: &Table, place: &Place, term: &Term) -> Option<&'static str> {
@@ -153,6 +162,8 @@ fn ordered(target: &Table, place: &Place, term: &Term) -> Option<&'static str> {
         None => place.clone(),
     };
     match known(target, &place, term.column) {
+        // The target's own are looked at together.
+        Known::Protected if place.path.is_empty() && term.relation.is_none() => None,
         Known::Protected => Some("LS105"),
         Known::ByName => Some("LS207"),
         Known::Harmless => None,
@@ -162,14 +173,6 @@ fn ordered(target: &Table, place: &Place, term: &Term) -> Option<&'static str> {
 fn inside(place: &Place, relation: &Relation) -> Place {
     let path = place.path.clone();
     Place { path, table: Some(table(relation.table)), is_hidden: !relation.is_known }
-}
-
-fn is_grouped(items: &[Item]) -> bool {
-    items.iter().any(|item| match item {
-        Item::Count | Item::Column { aggregate: Some(_), .. } => true,
-        Item::Embed { spread, items, .. } => *spread && is_grouped(items),
-        Item::All | Item::Column { .. } => false,
-    })
 }
 
 /// What a selection does to columns that it names.
@@ -226,6 +229,13 @@ fn records(target: &'static Table, body: &Body, codes: &mut Codes) {
     codes.extend((!body.behind.is_empty()).then_some("LS101"));
     for row in &body.rows {
         for (n, (key, column, value)) in row.iter().enumerate() {
+            let null = value.text == "null";
+            // A form has no null, and CSV and forms have no NUL.
+            if body.format == Format::Form && null {
+                continue;
+            }
+            let nul = body.format != Format::Json && value.text.contains("\\u0000");
+            codes.extend(nul.then_some("LS101"));
             let near = column.is_none() && is_protected_name(&key.to_lowercase());
             codes.extend(near.then_some("LS113"));
             if column.is_some_and(|column| column.is_protected()) {

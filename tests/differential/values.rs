@@ -31,9 +31,11 @@ pub struct Pools {
     texts: Vec<(&'static str, Vec<String>)>,
     numbers: Vec<String>,
     dates: Vec<(u16, u8, u8)>,
+    near: Vec<(u16, u8, u8)>,
 }
 
-const TEXTS: [&str; 7] = ["mrn", "last_name", "given", "e.mail", "notes", "remark", "phone"];
+const TEXTS: [&str; 10] =
+    ["mrn", "last_name", "given", "e.mail", "notes", "remark", "phone", "label", "serial", "city"];
 
 impl Pools {
     /// New ones.
@@ -63,7 +65,16 @@ impl Pools {
             (year, month, day)
         });
         let dates = dates.collect();
-        Self { canaries, texts, numbers, dates }
+        let near = (0..8).map(|n| {
+            let [a, b, c] = random::<3>();
+            // Every other one is the beginning of a month.
+            let day = if n % 2 == 0 { 1 } else { 2 + b % 26 };
+            let (year, month) = (7000 + u16::from(a) % 40, 1 + c % 12);
+            canaries.adopt(&format!("day {n}"), &format!("{year:04}-{month:02}-{day:02}"));
+            (year, month, day)
+        });
+        let near = near.collect();
+        Self { canaries, texts, numbers, dates, near }
     }
 
     fn texts(&self, column: &Column) -> &[String] {
@@ -84,13 +95,32 @@ impl Pools {
         }
         match column.kind {
             Kind::Text => fitting(c.pick(self.texts(column)).clone()),
+            Kind::Date if column.ladder.dated => {
+                let (year, month, day) = *c.pick(&self.near);
+                match c.below(8) {
+                    0..=5 => fitting(format!("{year:04}-{month:02}-{day:02}")),
+                    6 => fitting(format!("{year}-{month}-{day} 12:30")),
+                    _ => unfit(*c.pick(&["soon", "7012-02-30", ""])),
+                }
+            }
+            Kind::Moment => {
+                let (year, month, day) = *c.pick(&self.near);
+                match c.below(8) {
+                    0 | 1 => fitting(format!("{year}-{month:02}-{day:02}T00:00:00")),
+                    2 | 3 => fitting(format!("{year}-{month:02}-{day:02}")),
+                    4 => fitting(format!("{year}-{month:02}-{day:02} 10:20:30.25")),
+                    5 => fitting(format!("{year}-{month:02}-01 00:00")),
+                    6 => fitting(format!("{year}-01-01T00:00:00")),
+                    _ => unfit(*c.pick(&["soon", "7012-02-30T00:00:00", ""])),
+                }
+            }
             Kind::Date => {
                 let (year, month, day) = *c.pick(&self.dates);
                 match c.below(5) {
                     0 | 1 => fitting(format!("{year:04}-{month:02}-{day:02}")),
                     2 => fitting(format!("{year}-{month}-{day}")),
                     3 => fitting(format!(" {year}-{month:02}-{day} ")),
-                    _ => unfit(c.pick(&["soon", "7312-02-30", "", "1-1"])),
+                    _ => unfit(*c.pick(&["soon", "7312-02-30", "", "1-1"])),
                 }
             }
             Kind::Numeric => {
@@ -102,7 +132,7 @@ impl Pools {
                     4 => fitting(format!("+0{n}.500 ")),
                     5 => fitting(c.pick(&["0".to_owned(), format!("{n}.501")]).clone()),
                     6 => fitting("-0.00"),
-                    _ => unfit(c.pick(&["high", "", "1.2.3", "0x10"])),
+                    _ => unfit(*c.pick(&["high", "", "1.2.3", "0x10"])),
                 }
             }
             Kind::Integer => {
@@ -112,7 +142,7 @@ impl Pools {
                     2 => fitting(format!("00{n}")),
                     3 => fitting(format!(" +{n} ")),
                     4 => fitting("-5"),
-                    _ => unfit(c.pick(&["many", "", "1.5", "1e3"])),
+                    _ => unfit(*c.pick(&["many", "", "1.5", "1e3"])),
                 }
             }
             Kind::Boolean => match c.below(4) {
@@ -122,6 +152,41 @@ impl Pools {
                 _ => unfit("o"),
             },
             Kind::Array | Kind::Json => unreachable!("no class of this kind is declared"),
+        }
+    }
+
+    /// A literal to test the order of a column against: also one beyond what is stored.
+    pub fn bound(&self, c: &mut Choices<'_>, column: &Column) -> Value {
+        match column.ladder.dated && c.once_in(8) {
+            true => fitting(*c.pick(&["7000-01-01", "6990-05-05", "7050-12-31", "7060-01-01"])),
+            false => self.literal(c, column),
+        }
+    }
+
+    /// A pattern for a column of text: the beginning of a value, and something behind it.
+    pub fn pattern(&self, c: &mut Choices<'_>, column: &Column) -> String {
+        let text = self.literal(c, column).text;
+        let wanted = (column.ladder.prefix + 4).saturating_sub(1) - c.below(4);
+        let kept = if c.once_in(6) { text.chars().count() } else { wanted };
+        let mut head: String = text.chars().take(kept).collect();
+        match c.below(5) {
+            3 => head = head.to_lowercase(),
+            4 => head = head.to_uppercase(),
+            _ => {}
+        }
+        if c.once_in(3) {
+            let special = |c: char| matches!(c, '%' | '_' | '\\');
+            let escaped = |c: char| if special(c) { format!("\\{c}") } else { c.to_string() };
+            head = head.chars().map(escaped).collect();
+        }
+        let last: String = text.chars().rev().take(2).collect::<Vec<_>>().iter().rev().collect();
+        let behind = ["*".to_owned(), "%".to_owned(), "_*".to_owned(), format!("*{last}")];
+        match c.below(8) {
+            n @ 0..=3 => format!("{head}{}", behind[n]),
+            4 => format!("{head}%%"),
+            5 => format!("{head}{}", "_".repeat(text.chars().count().saturating_sub(kept))),
+            6 => format!("*{head}%"),
+            _ => format!("{head}*"),
         }
     }
 
@@ -145,11 +210,14 @@ impl Pools {
                 _ => unfit("\"\\u0000\""),
             },
             (Kind::Boolean, 1) => fitting(*c.pick(&["true", "false", "\" YES \"", "\"1\""])),
-            (Kind::Boolean, 2) => unfit(c.pick(&["2", "\"maybe\"", "1.0"])),
+            (Kind::Boolean, 2) => unfit(*c.pick(&["2", "\"maybe\"", "1.0"])),
             (Kind::Integer, 1) => fitting(c.pick(&self.numbers).clone()),
             (Kind::Numeric, 1) => fitting(format!("{}.125", c.pick(&self.numbers))),
             (Kind::Numeric, 2) => fitting(format!("-{}5E-1", c.pick(&self.numbers))),
-            (Kind::Numeric, 3) => unfit(c.pick(&["1e99", "true", "\"1,5\""])),
+            (Kind::Numeric, 3) => unfit(*c.pick(&["1e99", "true", "\"1,5\""])),
+            (Kind::Date | Kind::Moment, 1) if column.ladder.dated => {
+                unfit(*c.pick(&["\"6999-12-31\"", "\"7051-01-01\"", "7012"]))
+            }
             _ => string(&value),
         }
     }

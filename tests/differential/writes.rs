@@ -3,6 +3,7 @@
 use crate::{
     ask::{Ask, Body, Condition, Op, Outcome, Param, Place, Target, Test},
     choices::Choices,
+    forms::Format,
     generate::{conditions, profile, selection},
     lab::{Column, Kind, TABLES, Table, table},
     values::{Pools, Value},
@@ -11,7 +12,7 @@ use crate::{
 type Row = Vec<(String, Option<&'static Column>, Value)>;
 
 fn writable(c: &mut Choices<'_>) -> &'static Table {
-    &TABLES[*c.pick(&[0, 1, 0, 2, 1, 0, 4, 5, 6])]
+    &TABLES[*c.pick(&[0, 1, 0, 2, 1, 0, 4, 5, 6, 7, 7])]
 }
 
 /// Any request that writes.
@@ -36,8 +37,12 @@ pub fn write(c: &mut Choices<'_>, pools: &Pools) -> Ask {
     if c.once_in(8) {
         ask.prefer("count=exact");
     }
+    if let Some(body) = &mut ask.body {
+        body.format = Format::of(c, body);
+    }
     if c.once_in(10) {
-        ask.headers.push(("Accept", "application/vnd.pgrst.object+json".to_owned()));
+        let types = *c.pick(&["application/vnd.pgrst.object+json", "text/csv"]);
+        ask.headers.push(("Accept", types.to_owned()));
     }
     profile(c, &mut ask, "Content-Profile");
     ask
@@ -110,7 +115,12 @@ fn create(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
     // With `missing=default` the server reads the body as `jsonb`, which spells numbers anew.
     let respelled = |value: &Value| matches!(&*value.text, "1E2" | "-0");
     let rows_have_numbers = rows.iter().flatten().any(|(_, _, value)| respelled(value));
-    ask.body = Some(Body { bulk, rows, behind: if c.once_in(60) { "," } else { "" } });
+    ask.body = Some(Body {
+        bulk,
+        rows,
+        behind: if c.once_in(60) { "," } else { "" },
+        format: Format::Json,
+    });
     if c.once_in(4) {
         let mut columns: Vec<&Column> = same;
         if c.once_in(3) {
@@ -121,7 +131,7 @@ fn create(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
         }
     }
     if c.once_in(3) {
-        ask.prefer(c.pick(&["resolution=merge-duplicates", "resolution=ignore-duplicates"]));
+        ask.prefer(*c.pick(&["resolution=merge-duplicates", "resolution=ignore-duplicates"]));
         if c.once_in(2) {
             let on = table.columns.iter().filter(|column| column.name == "mrn" || c.once_in(9));
             let on: Vec<_> = on.collect();
@@ -152,7 +162,7 @@ fn update(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
     narrow(c, pools, &mut ask, table);
     let columns: Vec<_> = table.columns[1..].iter().filter(|_| c.once_in(4)).collect();
     let rows = vec![row(c, pools, table, &columns)];
-    ask.body = Some(Body { bulk: c.once_in(12), rows, behind: "" });
+    ask.body = Some(Body { bulk: c.once_in(12), rows, behind: "", format: Format::Json });
     ask
 }
 
@@ -169,7 +179,7 @@ fn remove(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
 
 /// PUT addresses one record by its key, and holds all of it.
 fn replace(c: &mut Choices<'_>, pools: &Pools) -> Ask {
-    let table = table(c.pick(&["contacts", "wards", "contacts", "patients"]));
+    let table = table(*c.pick(&["contacts", "wards", "contacts", "patients"]));
     let mut ask = Ask::new("PUT", Target::Table(table));
     let key = &table.columns[0];
     let value = pools.literal(c, key);
@@ -180,7 +190,7 @@ fn replace(c: &mut Choices<'_>, pools: &Pools) -> Ask {
     let mut row = row(c, pools, table, &others);
     let text = if c.once_in(8) { "\"other\"".to_owned() } else { text };
     row.insert(0, (key.name.to_owned(), Some(key), Value { text, fits: true }));
-    ask.body = Some(Body { bulk: false, rows: vec![row], behind: "" });
+    ask.body = Some(Body { bulk: false, rows: vec![row], behind: "", format: Format::Json });
     ask
 }
 
@@ -188,7 +198,7 @@ fn replace(c: &mut Choices<'_>, pools: &Pools) -> Ask {
 pub fn call(c: &mut Choices<'_>) -> Ask {
     let (name, is_listed) =
         *c.pick(&[("of_ward", true), ("patient_count", true), ("find_patient", false)]);
-    let mut ask = Ask::new(c.pick(&["GET", "POST", "HEAD"]), Target::Function(name, is_listed));
+    let mut ask = Ask::new(*c.pick(&["GET", "POST", "HEAD"]), Target::Function(name, is_listed));
     let ward = *c.pick(&["A", "B", "C-1", "none"]);
     let argument = match name {
         "of_ward" => Some(("w", ward)),
@@ -200,7 +210,8 @@ pub fn call(c: &mut Choices<'_>) -> Ask {
         ("POST", argument) => {
             let value = Value { text: format!("\"{ward}\""), fits: true };
             let row = argument.map(|_| (key.to_owned(), None, value)).into_iter().collect();
-            ask.body = Some(Body { bulk: false, rows: vec![row], behind: "" });
+            ask.body =
+                Some(Body { bulk: false, rows: vec![row], behind: "", format: Format::Json });
         }
         (_, Some((key, value))) => ask.params.push(Param::Argument(key, value.to_owned())),
         (_, None) => {}
@@ -279,7 +290,7 @@ pub fn record(
     let patient = |n: usize| mrn.map(|column| pools.text(column, n));
     let whose = match (table.name, table.schema) {
         ("patients", "lab") => (n < 12).then(|| patient(n)),
-        ("orders", _) => Some(patient(n % 6)),
+        ("orders" | "samples", _) => Some(patient(n % 6)),
         ("contacts", _) => (n < 4).then(|| patient(n)),
         ("wards", _) => (n < 3).then_some(None),
         _ => (n < 4).then(|| patient(n)),

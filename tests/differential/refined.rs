@@ -1,0 +1,121 @@
+//! What `docs/postgrest.md` says of the requests that labseal filters or orders itself.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    ask::{Ask, Item, Op, Param, Place, Term},
+    lab::{Column, Table, table},
+    patterns::{Reply, bound, pattern},
+};
+
+type Codes = BTreeSet<&'static str>;
+
+/// What forbids to filter or order by a column here.
+pub fn forbids(ask: &Ask, target: &'static Table, column: &Column, codes: &mut Codes) {
+    codes.extend((!is_whole(ask)).then_some("LS114"));
+    codes.extend((!is_shown(ask.selection(), target, column)).then_some("LS115"));
+}
+
+/// Whether the answer is a whole list of plain JSON.
+fn is_whole(ask: &Ask) -> bool {
+    let plain = match ask.header("Accept") {
+        Some(types) => !types.contains("vnd.pgrst") && types.contains("json") || types == "*/*",
+        None => true,
+    };
+    let paged = ask.params.iter().any(|param| matches!(param, Param::Page(..)));
+    let counted = ask.header("Range").is_some() || ask.prefers("count=exact");
+    let grouped = ask.selection().is_some_and(is_grouped);
+    ask.method == "GET" && plain && !paged && !counted && !grouped
+}
+
+/// Whether an aggregate is among the records of the answer.
+pub fn is_grouped(items: &[Item]) -> bool {
+    items.iter().any(|item| match item {
+        Item::Count | Item::Column { aggregate: Some(_), .. } => true,
+        Item::Embed { spread, items, .. } => *spread && is_grouped(items),
+        Item::All | Item::Column { .. } => false,
+    })
+}
+
+/// Whether a column is in the answer as it is, under a key that nothing else has.
+fn is_shown(items: Option<&[Item]>, target: &'static Table, column: &Column) -> bool {
+    let Some(items) = items else { return true };
+    let mut keys = Vec::new();
+    members(items, target, true, &mut keys);
+    keys.iter().any(|(key, shown)| {
+        let is_it = shown.is_some_and(|shown| shown.name == column.name);
+        let mut same = keys.iter().filter(|(other, _)| other == key);
+        is_it && same.all(|(_, other)| other.is_some_and(|other| other.name == column.name))
+    })
+}
+
+type Keys = Vec<(String, Option<&'static Column>)>;
+
+fn members(items: &[Item], target: &'static Table, own: bool, keys: &mut Keys) {
+    for item in items {
+        match item {
+            Item::All => keys.extend(
+                target.columns.iter().map(|column| (column.name.to_owned(), own.then_some(column))),
+            ),
+            Item::Column { alias, column, json, cast, .. } => {
+                let as_it_is = own && json.is_none() && cast.is_none_or(|cast| cast == "text");
+                let key = alias.clone().unwrap_or_else(|| column.name.to_owned());
+                keys.push((key, as_it_is.then_some(*column)));
+            }
+            Item::Count => keys.push(("count".to_owned(), None)),
+            Item::Embed { spread: true, relation, items, .. } => {
+                members(items, table(relation.table), false, keys);
+            }
+            Item::Embed { alias, relation, .. } => {
+                keys.push((alias.clone().unwrap_or_else(|| relation.name().to_owned()), None));
+            }
+        }
+    }
+}
+
+/// What an order by protected columns of the target itself is refused with.
+pub fn ordered(ask: &Ask, target: &'static Table, terms: &[Term], codes: &mut Codes) {
+    let ours = |term: &Term| term.relation.is_none() && term.column.is_protected();
+    let orders = ask.params.iter().filter(|param| match param {
+        Param::Order(Place { path, .. }, _) => path.is_empty(),
+        _ => false,
+    });
+    let single = orders.count() < 2;
+    for (n, term) in terms.iter().enumerate().filter(|(_, term)| ours(term)) {
+        let behind = terms[..n].iter().any(|term| !ours(term));
+        codes.extend((!term.column.ladder.sorted || behind || !single).then_some("LS105"));
+        forbids(ask, target, term.column, codes);
+    }
+}
+
+/// What of a request that is answered is more than equality: for the tally of what was seen.
+pub fn kinds(ask: &Ask) -> Vec<&'static str> {
+    let mut kinds = Vec::new();
+    let named = |reply, exact, refined| match reply {
+        Reply::Exact => Some(exact),
+        Reply::Refined => Some(refined),
+        Reply::Refused(_) => None,
+    };
+    for param in &ask.params {
+        match param {
+            Param::Where(_, condition) => {
+                kinds.extend(condition.tests().iter().filter_map(|test| match &test.op {
+                    _ if !test.column.is_protected() => None,
+                    Op::Bound(word, value) => {
+                        named(bound(test.column, word, value), "bound", "refined bound")
+                    }
+                    Op::Pattern(word, text) => {
+                        let reply = pattern(test.column, *word == "ilike", text);
+                        named(reply, "pattern", "refined pattern")
+                    }
+                    _ => None,
+                }))
+            }
+            Param::Order(_, terms) if terms.iter().any(|term| term.column.ladder.sorted) => {
+                kinds.push("ordered here");
+            }
+            _ => {}
+        }
+    }
+    kinds
+}
