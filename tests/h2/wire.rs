@@ -35,7 +35,6 @@ pub const CLOSED: u32 = 0x5;
 pub const FRAME_SIZE: u32 = 0x6;
 pub const REFUSED: u32 = 0x7;
 pub const COMPRESSION: u32 = 0x9;
-pub const CALM: u32 = 0xb;
 
 /// What a client that knows HTTP/2 begins with.
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
