@@ -155,7 +155,7 @@ audit: {{dir: audit}}
         fs::write(at("labseal.yaml"), config).unwrap();
         let config = Config::load(&at("labseal.yaml")).unwrap();
         let provider = custody::provider(&config, Asking::Once).unwrap();
-        let store = custody::store_address(&config);
+        let store = custody::store_address(&config).unwrap();
         Keys::create(&store, &*provider, &config.tenant, Arc::new(SystemClock)).unwrap();
         let runtime = Runtime::new().unwrap();
         let running = runtime.block_on(App::start(config)).unwrap();

@@ -1,4 +1,4 @@
-//! A GiB in one list, read and written: what labseal has resident meanwhile, and how fast it passes.
+//! A GiB in one list, and in one record per line, read and written: what labseal has resident meanwhile, and how fast it passes.
 //!
 //! `cargo bench --bench long` prints lines for `benches/long.md`, where results are kept, and fails if
 //! more than 64 MiB were resident. Client, labseal and API share the machine, and client and API
@@ -7,7 +7,7 @@
 #[path = "../tests/kit/mod.rs"]
 mod kit;
 
-use kit::long::{Passage, read_list, write_list};
+use kit::long::{Passage, Series, read, write};
 
 const GIB: usize = 1 << 30;
 
@@ -16,7 +16,12 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let passages = [("list, read", read_list(GIB)), ("list, bulk write", write_list(GIB))];
+    let passages = [
+        ("JSON list, read", read(Series::List, GIB)),
+        ("JSON list, bulk write", write(Series::List, GIB)),
+        ("NDJSON, read", read(Series::Lines, GIB)),
+        ("NDJSON, bulk write", write(Series::Lines, GIB)),
+    ];
     for (what, passage) in passages {
         let Passage { bytes, peak, time } = passage;
         let rate = bytes as f64 / 1e6 / time.as_secs_f64();

@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow, bail};
 use arc_swap::ArcSwap;
+use rustls::ClientConfig;
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -226,6 +227,17 @@ async fn bind(section: &config::Listener, config: &Config) -> anyhow::Result<Lis
     Ok(Listener { name: section.name.clone(), socket, tls, gates: gates.into() })
 }
 
+/// TLS toward a server. Without a section nobody is trusted.
+fn client_tls(section: Option<&config::UpstreamTls>) -> Result<ClientConfig, tls::TlsError> {
+    let trust = section.map(|tls| tls.ca.path().to_owned());
+    let identity = section.and_then(|tls| tls.identity.as_ref());
+    let identity = identity.map(|(cert, key)| tls::Identity {
+        cert: cert.path().to_owned(),
+        key: key.path().to_owned(),
+    });
+    tls::client(trust.as_ref(), identity.as_ref())
+}
+
 fn gate(api: &config::Api, config: &Config) -> anyhow::Result<Gate> {
     Ok(Gate {
         name: api.name.clone(),
@@ -236,13 +248,7 @@ fn gate(api: &config::Api, config: &Config) -> anyhow::Result<Gate> {
 
 /// The way to a database API, with TLS and limits as configured.
 pub fn upstream(api: &config::Api, config: &Config) -> anyhow::Result<Upstream> {
-    let trust = api.upstream.tls.as_ref().map(|tls| tls.ca.path().to_owned());
-    let identity = api.upstream.tls.as_ref().and_then(|tls| tls.identity.as_ref());
-    let identity = identity.map(|(cert, key)| tls::Identity {
-        cert: cert.path().to_owned(),
-        key: key.path().to_owned(),
-    });
-    let client = tls::client(trust.as_ref(), identity.as_ref())?;
+    let client = client_tls(api.upstream.tls.as_ref())?;
     let limits = UpstreamLimits {
         connect: config.timeouts.connect,
         answer: config.timeouts.upstream,

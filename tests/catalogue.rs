@@ -113,15 +113,18 @@ fn a_content_type_with_odd_charset_or_json_suffix_is_never_passed_in_clear() {
 
 #[test]
 fn http_2_upgrade_and_websocket_are_not_passed_through() {
-    all_refused("LS109", |c| {
-        ["h2c", "websocket"]
-            .map(|protocol| {
-                let request = post("/patients", format!(r#"{{"mrn":"{c}"}}"#)).1;
-                let request = request.header("Connection", "Upgrade, HTTP2-Settings");
-                ("lims", request.header("Upgrade", protocol).header("HTTP2-Settings", "AAMAAABk"))
-            })
-            .to_vec()
-    });
+    let asking = |c: &str, protocol| {
+        let request = post("/patients", format!(r#"{{"mrn":"{c}"}}"#)).1;
+        let request = request.header("Connection", "Upgrade, HTTP2-Settings");
+        request.header("Upgrade", protocol).header("HTTP2-Settings", "AAMAAABk")
+    };
+    all_refused("LS109", |c| ["irc/2", "websocket"].map(|p| ("lims", asking(c, p))).to_vec());
+    // Clients offer this one by themselves, and go on as before if nobody takes it up.
+    let front = Front::start();
+    let (canary, canaries) = canary();
+    assert_eq!(front.send("lims", asking(&canary, "h2c")).status, 201);
+    assert!(front.fake.requests().iter().all(|request| request.header("upgrade").is_none()));
+    canaries.assert_none("upstream", &front.fake.received());
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn sealed(folder: &Path, class: &str) -> String {
     };
     let passphrase = Passphrase::File(folder.join("passphrase"));
     let provider = FileProvider::new(Settings { path: folder.join("root.key"), passphrase });
-    let address = StoreAddress::parse("sqlite:labseal.db", folder).unwrap();
+    let address = StoreAddress::Sqlite(folder.join("labseal.db"));
     let clock = std::sync::Arc::new(SystemClock);
     let keys = Keys::open(&address, &provider, &Tenant::new("main"), clock).unwrap();
     let mut out = Vec::new();

@@ -134,3 +134,29 @@ fn a_secret_file_is_for_its_owner_alone_at_load_and_at_reading() {
         }
     }
 }
+
+#[test]
+fn a_key_store_in_a_database_is_reached_by_tls_or_on_this_machine_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labseal.yaml");
+    let text = fs::read_to_string(fixtures("accept").join("design.yaml")).unwrap();
+    let written = |store: &str| {
+        let store = text.replace("store: \"sqlite:labseal.db\"", store);
+        assert_ne!(store, text, "the example has another store");
+        fs::write(&path, store).unwrap();
+        Config::load(&path)
+    };
+    let near = written("store: \"postgres://labseal@127.0.0.1/keys\"").unwrap();
+    assert!(matches!(near.keys.store, StoreSection::Postgres { password: None, tls: None, .. }));
+    let far = "store: \"postgres://labseal@db.lab.local/keys\"";
+    let refused = |store: &str, said: &str| {
+        let found = shown(&written(store).unwrap_err());
+        assert!(found.contains(said) && !found.contains("hunter2"), "{found}");
+    };
+    refused(far, "without TLS");
+    refused("store: \"postgres://labseal:hunter2@localhost/keys\"", "holds a password");
+    refused("store: \"sqlite:keys.db\", store_password: \"env:NAME\"", "in a database");
+    assert!(written(&format!("{far}, danger_plaintext: true")).is_ok());
+    let tls = "store_tls: {ca: \"file:ca.pem\"}, store_password: \"env:NAME\"";
+    assert!(written(&format!("{far}, {tls}")).is_ok());
+}

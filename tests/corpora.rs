@@ -5,8 +5,11 @@ mod properties;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
+/// Fails if what must hold does not hold for these bytes.
+type Property = fn(&[u8]);
+
 /// How many inputs there are at least. A folder that is not found must not look like success.
-const LEAST: [(&str, usize, fn(&[u8])); 5] = [
+const LEAST: [(&str, usize, Property); 5] = [
     ("csv", 15, properties::csv),
     ("envelope", 10, properties::envelope),
     ("json", 20, properties::json),

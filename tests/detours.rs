@@ -133,3 +133,48 @@ fn a_removal_with_an_empty_body_passes_and_one_with_anything_in_it_does_not() {
         front.refuse("lims", removal().json(&body), "LS112", &canaries);
     }
 }
+
+#[test]
+fn an_empty_cell_does_not_overwrite_what_its_reader_was_not_shown() {
+    // In CSV and in forms a null, and a member left out, look like the empty text.
+    let front = Front::shared();
+    let (_, canaries) = canary();
+    let patch = |kind: &str, body: &str| {
+        Request::new("PATCH", "/patients?id=eq.2")
+            .header("Content-Type", kind)
+            .body(body.as_bytes())
+    };
+    let form = "application/x-www-form-urlencoded";
+    for caller in ["blind", "billing"] {
+        for body in ["last_name,notes,ward\n,,x\n", "notes\n\"\"\n"] {
+            front.refuse(caller, patch("text/csv", body), "LS300", &canaries);
+        }
+        for body in ["last_name=&ward=x", "ward=x&notes"] {
+            front.refuse(caller, patch(form, body), "LS300", &canaries);
+        }
+    }
+    // Who sees the value may empty it.
+    assert_eq!(front.send("lims", patch(form, "notes=")).status, 201);
+    assert_eq!(front.send("lims", patch("text/csv", "notes,ward\n,x\n")).status, 201);
+}
+
+#[test]
+fn a_number_is_not_answered_where_its_text_was_asked_for() {
+    // The envelope would be cast, which changes nothing, and the value opened as a number.
+    let front = Front::shared();
+    let (_, canaries) = canary();
+    for target in [
+        "/orders?select=id,volume::text",
+        "/orders?select=id,x:volume::text",
+        "/patients?select=id,orders(volume::text)",
+        "/volumes?select=volume::text",
+    ] {
+        let code = if target.starts_with("/volumes") { "LS207" } else { "LS106" };
+        front.refuse("lims", Request::get(target), code, &canaries);
+    }
+    for target in
+        ["/patients?select=mrn::text", "/roster?select=mrn::text", "/orders?select=id::text"]
+    {
+        assert_eq!(front.send("lims", Request::get(target)).status, 200, "{target}");
+    }
+}

@@ -147,7 +147,7 @@ struct Case(&'static str, fn() -> UseKind, [Result<bool, Code>; 3]);
 #[test]
 fn every_use_of_every_mode_is_answered_right_or_refused() {
     use Code::*;
-    let uses: [Case; 7] = [
+    let uses: [Case; 8] = [
         Case("equal", equal, [Ok(true), Err(UnsupportedOperator), Ok(true)]),
         Case(
             "in",
@@ -157,6 +157,7 @@ fn every_use_of_every_mode_is_answered_right_or_refused() {
         Case("null", || filter(Test::IsNull), [Ok(false); 3]),
         Case("other", || filter(Test::Other), [Err(UnsupportedOperator); 3]),
         Case("order", || ORDER, [Err(UnsupportedOrder); 3]),
+        Case("text", || UseKind::Text, [Ok(false); 3]),
         Case("cast", || UseKind::Transform("cast"), [Err(UnsupportedTransform); 3]),
         Case(
             "conflict",

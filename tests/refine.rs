@@ -262,6 +262,19 @@ fn tests_of_several_kinds_are_carried_out_together() {
         is_same(&get(&format!("/people?{query}")));
     }
     assert_eq!(is_same(&get("/people?name=like.Nobody*")), "[]");
+    // What stands in `and` and nothing else must hold for every record, too.
+    for query in [
+        "and=(name.like.Smit*,id.gt.20)&order=id",
+        "and=(name.ilike.smi*h*,and(born.gte.2025-01-15,ward.eq.north))&order=id",
+        "and=(born.gte.1980-01-15,born.lt.1980-06-20)&order=id",
+        "and=(born.gt.2025-03-03)&and=(born.lte.2026-03-02,or(ward.eq.west,id.lt.99))&order=id",
+        "born=gt.2025-03-03&and=(born.lte.2026-03-02,born.not.is.null)&order=id",
+        "and=(seen.gte.2026-02-10T12:00:00Z,seen.lt.2026-03-01T00:15:00%2B02:00)&order=name,id",
+        "and=(name.in.(Smith,Zoe),name.neq.Zoe)&order=id",
+        "and=(name.like.\"Smit*\",name.eq(any).{Smith,Smithson})&order=id",
+    ] {
+        is_same(&get(&format!("/people?{query}")));
+    }
     let all: Vec<_> = ["name", "code"].iter().map(|c| format!("{c}=eq.AB")).collect();
     is_same(&get(&format!("/people?{}&order=id", all.join("&"))));
     let prefer = get("/people?name=like.Smit*&order=id").header("Prefer", "timezone=UTC");
@@ -333,7 +346,12 @@ fn what_is_not_the_whole_list_is_refused() {
 fn what_cannot_be_tested_record_by_record_is_refused() {
     for (target, code) in [
         ("/people?or=(name.like.Smit*,id.eq.1)", "LS104"),
-        ("/people?and=(name.like.Smit*,id.eq.1)", "LS104"),
+        ("/people?or=(and(name.like.Smit*,id.gt.1),id.eq.1)", "LS104"),
+        ("/people?and=(id.gt.1,or(name.like.Smit*,id.eq.1))", "LS104"),
+        ("/people?and=(id.gt.1,not.and(name.like.Smit*))", "LS104"),
+        ("/people?and=(id.gt.1,name.not.like.Smit*)", "LS104"),
+        ("/people?not.and=(name.like.Smit*,id.eq.1)", "LS104"),
+        ("/people?select=id,name,up:people!mother(name)&up.and=(name.like.Smit*)", "LS104"),
         ("/people?name=not.like.Smit*", "LS104"),
         ("/people?born=not.gte.2026-03-15", "LS104"),
         ("/people?name=like.*mith", "LS104"),
@@ -356,7 +374,7 @@ fn what_cannot_be_tested_record_by_record_is_refused() {
 fn nothing_is_changed_by_a_test_that_finds_too_much() {
     let before = is_same(&get("/people?order=id"));
     for method in ["PATCH", "DELETE"] {
-        for test in ["name=like.Smit*", "born=gte.2026-03-15"] {
+        for test in ["name=like.Smit*", "born=gte.2026-03-15", "and=(name.like.Smit*,id.gt.1)"] {
             let request = Request::new(method, &format!("/people?{test}")).returning();
             let request = match method {
                 "PATCH" => request.json(r#"{"ward":"east"}"#),

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use kit::{Labseal, Request, Stand, random};
+use kit::{
+    Labseal, Postgres, Request, Stand, labseal::Setup, policy, random, stand::Direct, tee::Tee,
+};
 
 /// The eight characters that name flags, key version and class in an envelope of mode `r`.
 fn header(envelope: &str) -> &str {
@@ -163,4 +165,40 @@ fn eight_rotations_at_once_leave_every_key_resolvable() {
     });
     assert_eq!(everything_opens(&stand), 30);
     stand.labseal.must(&["keys", "list"]);
+}
+
+#[test]
+fn with_the_key_log_in_postgresql_rotations_and_restarts_are_the_same() {
+    let server = Postgres::shared();
+    let store = server.database("");
+    let direct = Direct::sealed(&server);
+    let tee = Tee::start(direct.address());
+    let labseal = Setup::new(policy::LAB, tee.address()).store(&store.uri()).start();
+    let mut stand = Stand { labseal, tee, direct };
+    let count = "select count(*) from labseal_key_log";
+    let before: u32 = store.sql(count).trim().parse().unwrap();
+    for n in 0..3 {
+        write(&stand, n);
+        stand.labseal.must(&["keys", "rotate"]);
+        // Its connections may go at any time.
+        store.sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where application_name = 'labseal keys' and datname = current_database()",
+        );
+        std::thread::sleep(Duration::from_secs(1));
+        write(&stand, n + 10);
+    }
+    let after: u32 = store.sql(count).trim().parse().unwrap();
+    assert_eq!(after, before + 6, "each rotation adds a key and activates it");
+    assert_eq!(everything_opens(&stand), 6);
+    stand.labseal.stop();
+    stand.labseal.run();
+    assert_eq!(everything_opens(&stand), 6);
+    assert!(!stand.labseal.folder().join("labseal.db").exists());
+    // An older copy of the log is noticed, whoever restored it.
+    stand.labseal.stop();
+    store.sql("delete from labseal_key_log where epoch >= 3");
+    let refused = stand.labseal.cli(&["keys", "list"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("rolled back"), "{said}");
 }

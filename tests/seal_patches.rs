@@ -4,7 +4,7 @@ mod bodies;
 
 use std::sync::LazyLock;
 
-use bodies::{Lab, patient, whole};
+use bodies::{Lab, field, patient, whole};
 use labseal::{
     base::refusal::{Code, Refusal},
     model::Verb,
@@ -114,6 +114,28 @@ fn rights_decide_what_a_patch_may_do() {
     }
     assert!(patch("masked", r#"{"op":"replace","path":"/mrn","value":"A"}"#).is_ok());
     assert!(patch("reader", r#"{"op":"add","path":"/ward","value":"A"}"#).is_ok());
+}
+
+#[test]
+fn a_test_of_a_number_does_not_round_it() {
+    let value_of = |op: &str, value: &str| {
+        let mut form = patient();
+        form.members.insert("dose".into(), field("dose"));
+        let plan = LAB.plan("clear", Verb::Update, form);
+        let body = format!(r#"[{{"op":"{op}","path":"/dose","value":{value}}}]"#);
+        let pass = Transform::sealing(&plan, LAB.snapshot(), Form::JsonPatch);
+        let (out, _) = whole(pass, body.as_bytes()).unwrap();
+        let out: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        out[0]["value"].as_str().unwrap().to_owned()
+    };
+    let stored = value_of("add", "1.00005");
+    assert_eq!(stored, value_of("add", "1.0001"));
+    for same in ["1.0001", "\"1.0001\"", "1.000100", "10001e-4", "\" 1.0\\u003001 \""] {
+        assert_eq!(value_of("test", same), stored, "{same}");
+    }
+    for other in ["1.00005", "\"1.00005\"", "1.00012", "10000500e-7"] {
+        assert_ne!(value_of("test", other), stored, "{other}");
+    }
 }
 
 #[test]

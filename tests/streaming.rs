@@ -10,18 +10,24 @@ use std::{
 
 use kit::{
     Act, Front, Labseal, Request,
-    long::{PATIENCE, ROWS, chunk, read_list, write_list},
+    long::{PATIENCE, ROWS, Series, chunk, read, write},
     policy,
 };
 
 #[test]
 fn a_long_list_is_opened_in_little_memory() {
-    read_list(128 << 20).assert_bounded();
+    read(Series::List, 128 << 20).assert_bounded();
+}
+
+#[test]
+fn records_on_lines_are_opened_and_sealed_in_little_memory() {
+    read(Series::Lines, 64 << 20).assert_bounded();
+    write(Series::Lines, 64 << 20).assert_bounded();
 }
 
 #[test]
 fn a_bulk_write_is_sealed_in_little_memory_and_goes_up_with_its_exact_length() {
-    write_list(64 << 20).assert_bounded();
+    write(Series::List, 64 << 20).assert_bounded();
 }
 
 /// All that comes up to the end, and how it ends.

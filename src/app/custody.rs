@@ -12,8 +12,11 @@ use crate::{
         Keys, StoreAddress,
         file::{FileProvider, Passphrase},
         provider::{Provider, Settings},
+        store,
     },
 };
+
+use super::client_tls;
 
 /// How often a passphrase that is not configured is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +30,21 @@ pub enum Asking {
 /// Opens the keys of a configuration. May ask for the passphrase, if none is configured.
 pub fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Keys> {
     let provider = provider(config, Asking::Once)?;
-    Ok(Keys::open(&store_address(config), provider.as_ref(), &config.tenant, clock)?)
+    Ok(Keys::open(&store_address(config)?, provider.as_ref(), &config.tenant, clock)?)
 }
 
 /// Where the key log is.
-pub fn store_address(config: &Config) -> StoreAddress {
-    match &config.keys.store {
-        StoreSection::Sqlite(path) => StoreAddress::Sqlite(path.clone()),
-    }
+pub fn store_address(config: &Config) -> anyhow::Result<StoreAddress> {
+    let settings = match &config.keys.store {
+        StoreSection::Sqlite(path) => return Ok(StoreAddress::Sqlite(path.clone())),
+        StoreSection::Postgres { url, password, tls, folder } => store::Settings {
+            address: url.clone(),
+            folder: folder.clone(),
+            password: password.as_ref().map(secret),
+            tls: tls.as_ref().map(|tls| client_tls(Some(tls))).transpose()?.map(Arc::new),
+        },
+    };
+    Ok(StoreAddress::parse(&settings)?)
 }
 
 /// What keeps the root key.
@@ -43,12 +53,18 @@ pub fn provider(config: &Config, asking: Asking) -> anyhow::Result<Box<dyn Provi
         ProviderSection::File { path, passphrase } => {
             let path = path.path().to_owned();
             let passphrase = match passphrase {
-                Some(SecretRef::Env(name)) => Passphrase::Env(name.clone()),
-                Some(SecretRef::File(file)) => Passphrase::File(file.path().to_owned()),
+                Some(reference) => secret(reference),
                 None => Passphrase::Given(ask(&path, asking)?),
             };
             Ok(Box::new(FileProvider::new(Settings { path, passphrase })))
         }
+    }
+}
+
+fn secret(reference: &SecretRef) -> Passphrase {
+    match reference {
+        SecretRef::Env(name) => Passphrase::Env(name.clone()),
+        SecretRef::File(file) => Passphrase::File(file.path().to_owned()),
     }
 }
 

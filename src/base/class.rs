@@ -169,6 +169,16 @@ impl ValueType {
         self.registered() == Self::Text
     }
 
+    /// Whether a cast to text gives the very string that is answered without one.
+    pub fn casts_to_itself(self) -> bool {
+        self.is_text() || matches!(self, Self::Date | Self::Uuid)
+    }
+
+    /// Whether it is a date with a time of day.
+    pub fn is_timed(self) -> bool {
+        matches!(self, Self::Timestamp | Self::TimestampTz)
+    }
+
     /// Whether it has a year and a month.
     pub fn is_calendar(self) -> bool {
         matches!(self, Self::Date | Self::Timestamp | Self::TimestampTz)

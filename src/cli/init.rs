@@ -1,11 +1,7 @@
 //! `labseal init`: makes the root key, the key store and the first keys, and tells the custodian
 //! what to do with the files.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-    sync::Arc,
-};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use serde_json::json;
 
@@ -41,12 +37,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let (policy, _) = Policy::load(config.policy.path()).map_err(Unusable)?;
     let classes: Vec<_> = policy.classes().iter().map(|class| class.params.clone()).collect();
 
-    let address = custody::store_address(&config);
+    let address = custody::store_address(&config)?;
     let provider = custody::provider(&config, Asking::Twice)?;
     let keys = Keys::create(&address, provider.as_ref(), &config.tenant, Arc::new(SystemClock))?;
     keys.register(&classes)?;
 
-    let files = Files::of(&config, address.path());
+    let store = match address.path() {
+        Some(path) => path.display().to_string(),
+        None => address.to_string(),
+    };
+    let files = Files::of(&config, store);
     match args.json {
         true => anstream::println!("{}", files.json(&config, classes.len())),
         false => files.print(&config, classes.len()),
@@ -56,17 +56,17 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// The files that matter, and what is to be done with each.
 struct Files {
-    store: PathBuf,
+    store: String,
     root_key: PathBuf,
     recovery: PathBuf,
     passphrase: String,
 }
 
 impl Files {
-    fn of(config: &Config, store: Option<&Path>) -> Self {
+    fn of(config: &Config, store: String) -> Self {
         let root_key = config.keys.provider.path().to_owned();
         Self {
-            store: store.unwrap_or(Path::new("")).to_owned(),
+            store,
             recovery: FileProvider::recovery_path(&root_key),
             root_key,
             passphrase: match config.keys.provider.passphrase() {
@@ -79,7 +79,7 @@ impl Files {
 
     fn print(&self, config: &Config, classes: usize) {
         let Self { store, root_key, recovery, passphrase } = self;
-        let (store, root_key, recovery) = (store.display(), root_key.display(), recovery.display());
+        let (root_key, recovery) = (root_key.display(), recovery.display());
         let config_file = config.file.display();
         let policy_file = config.policy.path().display();
         anstream::println!(

@@ -38,7 +38,7 @@ pub struct Upstream {
 }
 
 /// TLS toward a database API.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// Who may vouch for the API, in PEM.
     pub ca: FileRef,
@@ -150,7 +150,7 @@ fn upstream_section(
     let url = url(node, problems);
     let is_secure = url.as_ref().and_then(Uri::scheme_str) == Some("https");
     let tls_at = tls.map(|node| node.at);
-    let tls = tls.and_then(|node| tls_section(node, problems));
+    let tls = tls.and_then(|node| tls_section(node, "upstream_tls", problems));
     let url = url?;
     match (is_secure, tls_at) {
         (true, None) => {
@@ -193,14 +193,23 @@ fn url(node: &Node, problems: &mut Problems) -> Option<Uri> {
 }
 
 fn is_loopback(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
+    is_loopback_host(url.host().unwrap_or_default())
+}
+
+/// Whether a host is this machine, by its name alone.
+pub(super) fn is_loopback_host(host: &str) -> bool {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost")
         || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn tls_section(node: &Node, problems: &mut Problems) -> Option<UpstreamTls> {
-    let mut fields = Fields::of(node, "upstream_tls", problems)?;
+/// Reads who vouches for the other side, and how it is convinced of us.
+pub(super) fn tls_section(
+    node: &Node,
+    what: &'static str,
+    problems: &mut Problems,
+) -> Option<UpstreamTls> {
+    let mut fields = Fields::of(node, what, problems)?;
     fields.later(&["pin", "server_name"]);
     let ca = fields.required("ca", "add ca: \"file:tls/db-ca.pem\"", problems);
     let (cert, key) = (fields.optional("cert"), fields.optional("key"));

@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 
 use crate::policy::{
     diagnostic::Problems,
-    document::{Fields, Node, reader::not_built, text, word},
+    document::{Fields, Node, text, truth, word},
 };
 
-use super::reference::{FileRef, SecretRef};
+use super::{
+    api::{UpstreamTls, is_loopback_host, tls_section},
+    reference::{FileRef, SecretRef},
+};
 
 /// The key store and the provider.
 #[derive(Debug)]
@@ -21,6 +24,17 @@ pub struct KeysSection {
 /// Where the key log is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreSection {
+    /// A PostgreSQL database.
+    Postgres {
+        /// `postgres://USER@HOST/DATABASE`, without a password.
+        url: String,
+        /// Where the password is.
+        password: Option<SecretRef>,
+        /// Who vouches for the server; `None` on this machine.
+        tls: Option<UpstreamTls>,
+        /// The folder of the configuration, for what this replica keeps to itself.
+        folder: PathBuf,
+    },
     /// A SQLite file.
     Sqlite(PathBuf),
 }
@@ -59,29 +73,86 @@ impl KeysSection {
         let mut fields = Fields::of(node, "keys", problems)?;
         fields.later(&["auto_rotate", "escrow"]);
         let store = fields.required("store", "add store: \"sqlite:labseal.db\"", problems);
+        let beside = Beside {
+            password: fields.optional("store_password"),
+            tls: fields.optional("store_tls"),
+            danger: fields.optional("danger_plaintext"),
+        };
         let shape = "add provider: {kind: file, path: root.key, passphrase: \"file:passphrase\"}";
         let provider = fields.required("provider", shape, problems);
         fields.finish(problems);
-        let store = store.and_then(|node| store_section(node, problems));
+        let store = store.and_then(|node| store_section(node, &beside, problems));
         let provider = provider.and_then(|node| provider_section(node, problems));
         Some(Self { store: store?, provider: provider? })
     }
 }
 
-fn store_section(node: &Node, problems: &mut Problems) -> Option<StoreSection> {
-    // The text is not repeated: the URL of another kind of store may hold a password.
+/// What may stand beside `store:` for a database.
+struct Beside<'a> {
+    password: Option<&'a Node>,
+    tls: Option<&'a Node>,
+    danger: Option<&'a Node>,
+}
+
+fn store_section(
+    node: &Node,
+    beside: &Beside<'_>,
+    problems: &mut Problems,
+) -> Option<StoreSection> {
+    // The text is not repeated: the URL of a database may hold a password.
     let found = text(node, "store", problems)?;
+    if found.starts_with("postgres://") {
+        return database(node, found, beside, problems);
+    }
+    for node in [beside.password, beside.tls, beside.danger].into_iter().flatten() {
+        problems.error(node.at, "this is for a store in a database", "leave it out");
+    }
     if let Some(path) = found.strip_prefix("sqlite:").filter(|path| !path.is_empty()) {
         let path = FileRef::resolve(path, node.at, problems).into_path();
         return Some(StoreSection::Sqlite(path));
     }
-    if found.starts_with("postgres") {
-        not_built(node.at, "store: postgres", problems);
-    } else {
-        let remedy = "write \"sqlite:path\", relative to this file";
-        problems.error(node.at, "store is not the address of a key store", remedy);
-    }
+    let remedy =
+        "write \"sqlite:path\", relative to this file, or \"postgres://user@host/database\"";
+    problems.error(node.at, "store is not the address of a key store", remedy);
     None
+}
+
+fn database(
+    node: &Node,
+    url: &str,
+    beside: &Beside<'_>,
+    problems: &mut Problems,
+) -> Option<StoreSection> {
+    use tokio_postgres::config::{Config, Host};
+    let Ok(config) = url.parse::<Config>() else {
+        let remedy = "write \"postgres://user@host:port/database\"";
+        problems.error(node.at, "store is not the URL of a database", remedy);
+        return None;
+    };
+    if config.get_password().is_some() {
+        let remedy = "take it out, and write store_password: \"file:path\" or \"env:NAME\"";
+        problems.error(node.at, "store holds a password", remedy);
+    }
+    let password = match beside.password {
+        Some(node) => Some(SecretRef::read(node, "store_password", problems)?),
+        None => None,
+    };
+    let tls = match beside.tls {
+        Some(node) => Some(tls_section(node, "store_tls", problems)?),
+        None => None,
+    };
+    let danger = beside.danger.and_then(|node| truth(node, "danger_plaintext", problems));
+    let is_near = config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(host) => is_loopback_host(host),
+        Host::Unix(_) => true,
+    });
+    if tls.is_none() && !is_near && danger != Some(true) {
+        let message = "the key store is reached without TLS: its password and its entries are seen";
+        let remedy = "add store_tls: {ca: \"file:tls/db-ca.pem\"}, or write danger_plaintext: true";
+        problems.error(node.at, message, remedy);
+    }
+    let folder = problems.file().parent().unwrap_or(Path::new("")).to_owned();
+    Some(StoreSection::Postgres { url: url.to_owned(), password, tls, folder })
 }
 
 const LATER: &[&str] = &["aws_kms", "memory", "openbao", "pkcs11", "vault"];

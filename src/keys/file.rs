@@ -54,7 +54,7 @@ pub enum Passphrase {
 
 impl Passphrase {
     /// The passphrase itself, without the line end that editors leave.
-    fn read(&self) -> Result<Plaintext, ProviderError> {
+    pub(super) fn read(&self) -> Result<Plaintext, ProviderError> {
         let text = match self {
             Self::Env(name) => {
                 let value = std::env::var_os(name);

@@ -16,6 +16,7 @@ pub mod mark;
 pub mod memory;
 pub mod named;
 mod params;
+pub mod postgres;
 pub mod private;
 pub mod provider;
 pub mod ring;
@@ -171,7 +172,7 @@ impl Keys {
         tenant: &Tenant,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KeysError> {
-        let mark = address.path().map(Mark::beside);
+        let mark = address.seen();
         for path in address.path().into_iter().chain(mark.as_deref()) {
             if path.symlink_metadata().is_ok() {
                 return Err(StoreError::Exists { path: path.to_owned() }.into());
@@ -214,7 +215,7 @@ impl Keys {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KeysError> {
         let mut store = address.open()?;
-        let mut mark = Mark::open(address.path().map(Mark::beside))?;
+        let mut mark = Mark::open(address.seen())?;
         let root = provider.root()?;
         let records = store.load(0)?;
         let state = LogState::new(tenant.clone()).follow(&records, &root)?;

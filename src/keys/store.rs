@@ -6,9 +6,20 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use super::{entry::Record, memory::MemoryStore, sqlite};
+use rustls::ClientConfig;
+
+use super::{
+    entry::Record,
+    file::Passphrase,
+    mark::Mark,
+    memory::MemoryStore,
+    postgres::{PostgresAddress, PostgresStore},
+    provider::ProviderError,
+    sqlite::{self, SqliteStore},
+};
 
 /// A place for the records of one key log.
 pub trait Store: Send {
@@ -33,12 +44,12 @@ pub enum Appended {
 /// The store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The address is not one of ours.
-    #[error("keys.store: {address:?} is not a store address; write sqlite:FILE")]
-    Address {
-        /// As configured.
-        address: String,
-    },
+    /// The address is not one of ours. It is not repeated: there may be a password in it.
+    #[error(
+        "keys.store is not the address of a key store; write sqlite:FILE or \
+         postgres://USER@HOST/DATABASE, with the password in keys.store_password"
+    )]
+    Address,
     /// The database is busy, damaged, or not readable.
     #[error("the key store {path} cannot be used; check its owner, its disk and its backups")]
     Database {
@@ -53,6 +64,12 @@ pub enum StoreError {
     Exists {
         /// Which.
         path: PathBuf,
+    },
+    /// `init` would overwrite it.
+    #[error("{place} has a table labseal_key_log already, which is not overwritten")]
+    ExistsIn {
+        /// Which.
+        place: String,
     },
     /// A file cannot be made or opened.
     #[error("the key store {path} cannot be opened")]
@@ -78,6 +95,47 @@ pub enum StoreError {
         /// Which.
         path: PathBuf,
     },
+    /// There is none.
+    #[error("there is no table labseal_key_log in {place}; create it with `labseal init`")]
+    MissingIn {
+        /// Which.
+        place: String,
+    },
+    /// The password of the store cannot be had.
+    #[error("keys.store_password cannot be read")]
+    Password(#[source] Box<ProviderError>),
+    /// The operating system gives no event queue.
+    #[error("the key store {place} cannot be waited for")]
+    Runtime {
+        /// Which.
+        place: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The server is away, or refuses.
+    #[error(
+        "the key store {place} cannot be used; check the server, its address and the user's rights"
+    )]
+    Server {
+        /// Which.
+        place: String,
+        /// What the server says.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+}
+
+/// What a configuration says about a store.
+pub struct Settings {
+    /// `sqlite:FILE` or `postgres://USER@HOST/DATABASE`.
+    pub address: String,
+    /// What a relative file is relative to.
+    pub folder: PathBuf,
+    /// The password of a database.
+    pub password: Option<Passphrase>,
+    /// How a database is reached; `None` on this machine.
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 /// Where a store is.
@@ -85,6 +143,8 @@ pub enum StoreError {
 pub enum StoreAddress {
     /// In memory, shared by all clones. For tests and the demonstration.
     Memory(MemoryStore),
+    /// In a PostgreSQL database.
+    Postgres(Box<PostgresAddress>),
     /// An SQLite file.
     Sqlite(PathBuf),
 }
@@ -93,30 +153,54 @@ pub enum StoreAddress {
 pub struct Scheme {
     /// What stands before the colon.
     pub name: &'static str,
-    /// Makes the address from what stands after it.
-    pub address: fn(PathBuf) -> StoreAddress,
+    /// Makes the address.
+    pub address: fn(&Settings) -> Result<StoreAddress, StoreError>,
 }
 
 /// All kinds.
-pub const SCHEMES: &[Scheme] = &[Scheme { name: "sqlite", address: StoreAddress::Sqlite }];
+pub const SCHEMES: &[Scheme] = &[
+    Scheme { name: "postgres", address: in_database },
+    Scheme { name: "sqlite", address: in_file },
+];
+
+/// The file in which a replica keeps the high-water mark of a store on another machine.
+const SEEN: &str = "labseal.seen";
+
+fn in_database(settings: &Settings) -> Result<StoreAddress, StoreError> {
+    let mut config: tokio_postgres::Config =
+        settings.address.parse().map_err(|_| StoreError::Address)?;
+    if config.get_password().is_some() {
+        return Err(StoreError::Address);
+    }
+    if let Some(password) = &settings.password {
+        let password = password.read().map_err(|error| StoreError::Password(Box::new(error)))?;
+        config.password(password.expose());
+    }
+    let (tls, seen) = (settings.tls.clone(), settings.folder.join(SEEN));
+    Ok(StoreAddress::Postgres(Box::new(PostgresAddress { config, tls, seen })))
+}
+
+fn in_file(settings: &Settings) -> Result<StoreAddress, StoreError> {
+    match settings.address.strip_prefix("sqlite:") {
+        None | Some("") => Err(StoreError::Address),
+        Some(file) => Ok(StoreAddress::Sqlite(settings.folder.join(file))),
+    }
+}
 
 impl StoreAddress {
-    /// Reads `sqlite:FILE`; a relative file is taken relative to `folder`.
-    pub fn parse(address: &str, folder: &Path) -> Result<Self, StoreError> {
-        let unknown = || StoreError::Address { address: address.to_owned() };
-        let (scheme, rest) = address.split_once(':').ok_or_else(unknown)?;
-        let scheme = SCHEMES.iter().find(|kind| kind.name == scheme).ok_or_else(unknown)?;
-        if rest.is_empty() {
-            return Err(unknown());
-        }
-        Ok((scheme.address)(folder.join(rest)))
+    /// Reads the address of a configuration.
+    pub fn parse(settings: &Settings) -> Result<Self, StoreError> {
+        let scheme = settings.address.split(':').next().unwrap_or_default();
+        let kind = SCHEMES.iter().find(|kind| kind.name == scheme).ok_or(StoreError::Address)?;
+        (kind.address)(settings)
     }
 
     /// Makes an empty store. Refuses one that exists.
     pub fn create(&self) -> Result<Box<dyn Store>, StoreError> {
         match self {
             Self::Memory(store) => Ok(Box::new(store.clone())),
-            Self::Sqlite(path) => Ok(Box::new(sqlite::SqliteStore::create(path)?)),
+            Self::Postgres(address) => Ok(Box::new(PostgresStore::create(address)?)),
+            Self::Sqlite(path) => Ok(Box::new(SqliteStore::create(path)?)),
         }
     }
 
@@ -124,7 +208,8 @@ impl StoreAddress {
     pub fn open(&self) -> Result<Box<dyn Store>, StoreError> {
         match self {
             Self::Memory(store) => Ok(Box::new(store.clone())),
-            Self::Sqlite(path) => Ok(Box::new(sqlite::SqliteStore::open(path)?)),
+            Self::Postgres(address) => Ok(Box::new(PostgresStore::open(address)?)),
+            Self::Sqlite(path) => Ok(Box::new(SqliteStore::open(path)?)),
         }
     }
 
@@ -132,6 +217,7 @@ impl StoreAddress {
     pub(super) fn discard(&self) {
         match self {
             Self::Memory(_) => {}
+            Self::Postgres(address) => PostgresStore::discard(address),
             Self::Sqlite(path) => sqlite::discard(path),
         }
     }
@@ -139,8 +225,18 @@ impl StoreAddress {
     /// The file that holds it, if it is a file.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Memory(_) => None,
+            Self::Memory(_) | Self::Postgres(_) => None,
             Self::Sqlite(path) => Some(path),
+        }
+    }
+
+    /// Where this replica keeps its high-water mark. Without a place the mark lasts as long as the
+    /// process.
+    pub fn seen(&self) -> Option<PathBuf> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Postgres(address) => Some(address.seen.clone()),
+            Self::Sqlite(path) => Some(Mark::beside(path)),
         }
     }
 }
@@ -149,6 +245,7 @@ impl fmt::Display for StoreAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(_) => f.write_str("memory"),
+            Self::Postgres(address) => address.fmt(f),
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
         }
     }

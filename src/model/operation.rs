@@ -162,6 +162,8 @@ pub enum UseKind {
         /// Where nulls go, the API's default spelled out.
         nulls: Nulls,
     },
+    /// Casts it to text.
+    Text,
     /// Casts, aggregates or reaches into it; the word says which.
     Transform(&'static str),
     /// Spells every point in time in a zone that the request names, whatever its column.

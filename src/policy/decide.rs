@@ -122,6 +122,7 @@ impl ApiPolicy {
             UseKind::Filter(Filter { test: Test::IsNull, .. })
             | UseKind::Key
             | UseKind::Order { .. }
+            | UseKind::Text
             | UseKind::Transform(_)
             | UseKind::Zone => return Ok(()),
             UseKind::Filter(filter) => filter.operator,
@@ -280,6 +281,9 @@ impl ApiPolicy {
                 (Sort::Here { .. }, Some(Right::Clear)) => Ok(rule()),
                 (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
             },
+            // A sealed value comes back as its own type, whatever its envelope was cast to.
+            UseKind::Text if class.params.ty.casts_to_itself() => Ok(None),
+            UseKind::Text => unsupported(Code::UnsupportedTransform, "cast"),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
             UseKind::Zone => Ok(None),
         }
@@ -306,12 +310,20 @@ impl ApiPolicy {
         if excepted || !protected() {
             return Ok(());
         }
+        let changes = |(declared, field): (&FieldRef, &Field)| {
+            near::is_near(declared.field.as_str(), one.column.as_str())
+                && !field.class.params.ty.casts_to_itself()
+        };
+        if matches!(one.kind, UseKind::Text) && !self.fields.iter().any(changes) {
+            return Ok(());
+        }
         let word = match &one.kind {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(filter) => filter.operator,
             UseKind::Key => "resolution",
             UseKind::Order { .. } => "order",
+            UseKind::Text => "cast",
             UseKind::Transform(word) => word,
             UseKind::Zone => "timezone",
         };
@@ -384,6 +396,7 @@ fn head_key(operation: &Operation) -> Option<Plaintext> {
         | UseKind::Filter(_)
         | UseKind::Key
         | UseKind::Order { .. }
+        | UseKind::Text
         | UseKind::Transform(_)
         | UseKind::Zone => None,
     }

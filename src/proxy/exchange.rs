@@ -18,6 +18,7 @@ use hyper::{body::Incoming, upgrade::OnUpgrade};
 use super::{
     Sidecar,
     accept::{Door, Gate},
+    addressing::readdress,
     answers,
     body::{self, AnyBody, Feed},
     head::{self, After, Carried},
@@ -33,15 +34,11 @@ use super::{
     view::View,
 };
 use crate::{
-    base::{
-        refusal::{Code, Refusal},
-        secret::Plaintext,
-    },
-    dialect::{Dialect, Head},
-    keys::Snapshot,
-    model::{Operation, Replacement, Target, Use, UseKind, Verb},
-    policy::{Plan, Upgrades, plan::FilterRule},
-    seal::{self, Finished, Refine, Rewritten, Sealed, Tally, Written},
+    base::refusal::{Code, Refusal},
+    dialect::Head,
+    model::{Operation, Target, Verb},
+    policy::{Plan, Upgrades},
+    seal::{Finished, Sealed, Tally},
 };
 
 /// Answers one request. Never fails: what goes wrong becomes an answer, or ends the connection.
@@ -54,6 +51,7 @@ pub async fn exchange(
     let inflight = sidecar.metrics.enter();
     let outcome = answer(&sidecar, &door, request, &mut record).await;
     drop(inflight);
+    door.notes.settle();
     match (outcome, door.notes.broken()) {
         (Ok(response), _) => response,
         // Whatever came of it: what was wrong is the body.
@@ -92,7 +90,8 @@ async fn answer(
         head.headers.remove(name);
     }
 
-    let addressed = readdress(&plan, &operation, &*api.dialect, &head, &target, &keys)?;
+    let view = Head { method: &head.method, target: &target, headers: &head.headers };
+    let addressed = readdress(&plan, &operation, &*api.dialect, view, &keys)?;
 
     let idle = sidecar.limits.body_idle;
     let SealedBody { body, length, digests, finished } =
@@ -114,7 +113,7 @@ async fn answer(
         digests.write(&mut head.headers);
     }
     if !plan.passes_answer() {
-        View::of(&plan.rights).unmark(&mut head.headers);
+        View::of(&plan.rights).unmark(&method, &mut head.headers);
     }
     let describes = matches!(operation.target, Target::Service)
         && operation.verb == Verb::Describe
@@ -133,7 +132,9 @@ async fn answer(
     record.answered(response.status(), sidecar.clock.instant() - asked);
 
     let (mut head, incoming) = response.into_parts();
-    if let (StatusCode::SWITCHING_PROTOCOLS, Some(client)) = (head.status, upgrade) {
+    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+        // Nobody asked: the client would take for an answer what comes after it.
+        let client = upgrade.ok_or(Code::UpstreamUnreadable)?;
         let cleared = record.conclude(sidecar, &tally).await?;
         return upgraded(door, head, client, cleared);
     }
@@ -193,13 +194,15 @@ fn address<'d>(
 fn admit(head: &request::Parts, fault: Option<Fault>) -> Result<(), Refusal> {
     match fault {
         Some(fault) => Err(fault.into()),
-        None => head::admit(&head.method, head.version, &head.headers),
+        None => head::admit(head),
     }
 }
 
 /// The client's end of a connection that is to become something else, where the policy lets it.
 fn upgrade(head: &mut request::Parts, upgrades: Upgrades) -> Option<OnUpgrade> {
-    if upgrades == Upgrades::Refused || !head::asks_upgrade(&head.headers) {
+    // RFC 9110 §7.8: in HTTP/1.0 it is ignored.
+    let asks = head.version == Version::HTTP_11 && head::asks_upgrade(&head.headers);
+    if upgrades == Upgrades::Refused || !asks {
         return None;
     }
     head.extensions.remove::<OnUpgrade>()
@@ -232,64 +235,6 @@ fn classify(
     }
     head::admit_protected(&head.headers, upgrades)?;
     api.dialect.classify(Head { method: &head.method, target, headers: &head.headers })
-}
-
-/// A target that holds no protected value in clear.
-struct Addressed {
-    target: String,
-    echoes: Vec<(String, Plaintext)>,
-    written: Written,
-    tally: Tally,
-    refine: Refine,
-}
-
-/// Turns protected literals of the target into what is stored, and refuses strays in the head.
-fn readdress(
-    plan: &Plan,
-    operation: &Operation,
-    dialect: &dyn Dialect,
-    head: &request::Parts,
-    target: &str,
-    keys: &Snapshot,
-) -> Result<Addressed, Refusal> {
-    let view = Head { method: &head.method, target, headers: &head.headers };
-    if plan.passes() {
-        let (written, tally, refine) = Default::default();
-        let (target, echoes) = (target.to_owned(), Vec::new());
-        return Ok(Addressed { target, echoes, written, tally, refine });
-    }
-    refuse_strays(plan, operation, dialect, view, keys)?;
-    let Rewritten { replacements, written, tally, refine } =
-        seal::readdress(plan, operation, keys)?;
-    // Also where nothing is replaced: a dialect may have to leave a part of the target out.
-    let readdressed = dialect.readdress(view, &replacements)?;
-    let echoes = readdressed.echoes.into_iter().map(|e| (e.written, e.original)).collect();
-    Ok(Addressed { target: readdressed.target, echoes, written, tally, refine })
-}
-
-/// Refuses envelopes of ours anywhere in the head but as literals of protected filters, which are
-/// looked at one by one when they are rewritten.
-fn refuse_strays(
-    plan: &Plan,
-    operation: &Operation,
-    dialect: &dyn Dialect,
-    head: Head<'_>,
-    keys: &Snapshot,
-) -> Result<(), Refusal> {
-    for value in head.headers.values() {
-        seal::reject_strays(value.as_bytes(), keys)?;
-    }
-    let Err(stray) = seal::reject_strays(head.target.as_bytes(), keys) else { return Ok(()) };
-    let blank = |(rule, used): (&Option<FilterRule>, &Use)| match (rule, &used.kind) {
-        (Some(_), UseKind::Filter(filter)) => Replacement::blank(filter),
-        _ => None,
-    };
-    let blanks: Vec<_> = plan.filters.iter().zip(&operation.uses).map(blank).collect();
-    if blanks.iter().all(Option::is_none) {
-        return Err(stray);
-    }
-    let rest = dialect.readdress(head, &blanks)?;
-    seal::reject_strays(rest.target.as_bytes(), keys)
 }
 
 /// The request for upstream. Asks for the proof that its body was sealed.
@@ -334,6 +279,9 @@ fn upstream_request(
     }
     if let Some(length) = length {
         head::set_length(&mut head.headers, length);
+    } else if !body.is_end_stream() && !head.headers.contains_key(header::CONTENT_LENGTH) {
+        // Without it, the HTTP library would leave out the body of a method that rarely has one.
+        head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     Ok(Request::from_parts(head, body))
 }

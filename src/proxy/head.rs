@@ -4,6 +4,7 @@
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version, header,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    request,
 };
 
 use super::{coding, pin};
@@ -31,8 +32,9 @@ const COPIES: [&str; 5] =
     ["referer", "x-original-uri", "x-forwarded-uri", "x-forwarded-url", "x-envoy-original-path"];
 
 /// Refuses heads whose meaning depends on who reads them.
-pub fn admit(method: &Method, version: Version, headers: &HeaderMap) -> Result<(), Refusal> {
-    if method == Method::CONNECT {
+pub fn admit(head: &request::Parts) -> Result<(), Refusal> {
+    let (version, headers) = (head.version, &head.headers);
+    if head.method == Method::CONNECT {
         return Err(Refusal::new(Code::UnsupportedHeader).by("CONNECT"));
     }
     if version >= Version::HTTP_2 && pin::is_bound(headers, header::AUTHORIZATION) {
@@ -49,8 +51,21 @@ pub fn admit(method: &Method, version: Version, headers: &HeaderMap) -> Result<(
     if codings.any(|coding| !coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")) {
         return Err(Refusal::new(Code::AmbiguousFraming).by("Transfer-Encoding"));
     }
-    if headers.get_all(HOST).iter().count() > 1 {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    if more.is_some() {
         return Err(Refusal::new(Code::AmbiguousFraming).by("Host"));
+    }
+    // RFC 9113 §8.3.1. The HTTP library takes both of what follows.
+    if version >= Version::HTTP_2 {
+        if head.uri.path().is_empty() {
+            return Err(Refusal::new(Code::AmbiguousFraming).by(":path"));
+        }
+        let authority = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+        let (Some(host), Some(authority)) = (host, authority) else { return Ok(()) };
+        if !host.as_bytes().eq_ignore_ascii_case(authority) {
+            return Err(Refusal::new(Code::AmbiguousFraming).by("Host"));
+        }
     }
     Ok(())
 }
@@ -61,7 +76,7 @@ pub fn admit_protected(headers: &HeaderMap, upgrades: Upgrades) -> Result<(), Re
     if OVERRIDES.iter().any(|name| headers.contains_key(*name)) {
         return refuse("method override");
     }
-    if headers.contains_key(UPGRADE) && upgrades == Upgrades::Refused {
+    if headers.contains_key(UPGRADE) && upgrades == Upgrades::Refused && !asks_http(headers) {
         return refuse("Upgrade");
     }
     if let Some(scheme) = signature(headers) {
@@ -76,6 +91,7 @@ pub fn admit_protected(headers: &HeaderMap, upgrades: Upgrades) -> Result<(), Re
             && *name != "keep-alive"
             && !HOP_BY_HOP.contains(name)
             && !HOP_BY_HOP_BY_NAME.contains(&name.as_str())
+            && *name != "http2-settings"
     };
     if connection_listed(headers).any(|name| stays(&name)) {
         return refuse("Connection");
@@ -111,7 +127,26 @@ fn signature(headers: &HeaderMap) -> Option<&'static str> {
 
 /// Whether a request asks for its connection to become something else.
 pub fn asks_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(UPGRADE) && connection_listed(headers).any(|name| name == UPGRADE)
+    let is_asked =
+        headers.contains_key(UPGRADE) && connection_listed(headers).any(|name| name == UPGRADE);
+    is_asked && !asks_http(headers)
+}
+
+/// Whether a request offers to go on in another version of HTTP, or in TLS, as some clients do with
+/// the first request of each connection. It is answered as if it did not: a tunnel of requests would
+/// carry their values unread.
+fn asks_http(headers: &HeaderMap) -> bool {
+    headers.get_all(UPGRADE).iter().any(|value| {
+        let value = value.as_bytes().to_ascii_lowercase();
+        let names = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let is_http = |name: &[u8]| {
+            ["h2c", "h2", "http", "tls"].iter().any(|known| {
+                name.strip_prefix(known.as_bytes())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+            })
+        };
+        names.into_iter().any(is_http)
+    })
 }
 
 /// Fields of one connection that go on all the same, because what they speak of does.
@@ -299,8 +334,25 @@ mod tests {
     }
 
     #[test]
+    fn an_offer_of_http_is_neither_refused_nor_a_tunnel() {
+        for (value, http) in
+            [("h2c", true), ("websocket, H2C", true), ("HTTP/2.0", true), ("TLS/1.0", true)]
+                .into_iter()
+                .chain([("websocket", false), ("h2cx", false), ("httpx/1", false)])
+        {
+            let map = headers(&[("connection", "Upgrade, HTTP2-Settings"), ("upgrade", value)]);
+            assert_eq!(admit_protected(&map, Upgrades::Refused).is_ok(), http, "{value}");
+            assert_eq!(asks_upgrade(&map), !http, "{value}");
+        }
+    }
+
+    #[test]
     fn a_length_beside_a_transfer_coding_is_ambiguous() {
-        let admitted = |map: &HeaderMap| admit(&Method::POST, Version::HTTP_11, map);
+        let admitted = |map: &HeaderMap| {
+            let (mut head, ()) = http::Request::post("/").body(()).unwrap().into_parts();
+            head.headers = map.clone();
+            admit(&head)
+        };
         assert!(admitted(&headers(&[("content-length", "1")])).is_ok());
         assert!(admitted(&headers(&[("content-length", "1"), ("content-length", "1")])).is_err());
         let both = headers(&[("content-length", "1"), ("transfer-encoding", "chunked")]);

@@ -12,6 +12,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
 };
 
 use super::strict::{self, Fault, Framing};
@@ -37,6 +38,11 @@ struct Shared {
     notes: VecDeque<Note>,
     broken: Option<Fault>,
     is_released: bool,
+    /// How many requests have begun, and how many of them an answer was found for.
+    begun: u64,
+    settled: u64,
+    /// Who waits for an answer to be found.
+    waiting: Option<Waker>,
 }
 
 /// The notes of one connection, shared between its stream and its exchanges.
@@ -52,6 +58,16 @@ impl Notes {
     /// What broke the body that is being read, if something did.
     pub fn broken(&self) -> Option<Fault> {
         self.shared().broken
+    }
+
+    /// An answer was found for one more request: what comes after it is known to be another, or no
+    /// HTTP any more.
+    pub fn settle(&self) {
+        let mut shared = self.shared();
+        shared.settled += 1;
+        if let Some(waiting) = shared.waiting.take() {
+            waiting.wake();
+        }
     }
 
     /// From now on bytes pass as they are: they are no HTTP any more.
@@ -92,7 +108,9 @@ pub struct Follower {
     notes: Notes,
     most: usize,
     is_first: bool,
-    /// A line or a head that is not whole yet.
+    /// Whether the last head asked for an upgrade: until it is answered, nobody knows what comes.
+    is_asking: bool,
+    /// A line or a head that is not whole yet, or what comes while an upgrade is asked for.
     held: Vec<u8>,
     /// How much of what is held was looked at.
     seen: usize,
@@ -108,6 +126,7 @@ impl Follower {
             notes,
             most,
             is_first: true,
+            is_asking: false,
             held: Vec::new(),
             seen: 0,
             out: Vec::new(),
@@ -127,6 +146,32 @@ impl Follower {
                 0
             }
         }
+    }
+
+    /// Looks at what was held while an upgrade was asked for, if it is known what it is.
+    pub fn resume(&mut self) {
+        if self.is_asking && self.stage == Stage::Head && !self.is_waiting() {
+            self.is_asking = false;
+            let held = std::mem::take(&mut self.held);
+            // A fault is kept, and comes up where it would have come up.
+            let _ = self.push(&held);
+        }
+    }
+
+    /// Whether what comes cannot be judged yet.
+    fn is_waiting(&self) -> bool {
+        let shared = self.notes.shared();
+        let is_open = !shared.is_released && shared.settled < shared.begun;
+        self.is_asking && self.stage == Stage::Head && is_open
+    }
+
+    /// Whether nothing more can be held; until an answer is found, which wakes `waker`.
+    pub fn is_full(&self, waker: &Waker) -> bool {
+        let is_waiting = self.is_waiting();
+        if is_waiting {
+            self.notes.shared().waiting = Some(waker.clone());
+        }
+        is_waiting && self.held.len() >= self.most
     }
 
     /// So many of the free bytes have passed.
@@ -172,6 +217,10 @@ impl Follower {
                 continue;
             }
             if self.stage == Stage::Stopped {
+                return Ok(());
+            }
+            if self.is_waiting() {
+                self.held.extend_from_slice(input);
                 return Ok(());
             }
             let end = memchr::memchr(b'\n', input).map_or(input.len(), |at| at + 1);
@@ -227,6 +276,9 @@ impl Follower {
             self.held.split(|&b| b == b'\n').map(|l| l.strip_suffix(b"\r").unwrap_or(l));
         let first = lines.next().unwrap_or_default();
         let fields = lines.take_while(|line| !line.is_empty());
+        let mut upgrades =
+            fields.clone().filter_map(|line| strict::field(line).ok()).map(|(name, _)| name);
+        self.is_asking = upgrades.any(|name| name.eq_ignore_ascii_case(b"upgrade"));
         let (target, method_len, framing) = match strict::request_line(first)
             .and_then(|line| Ok((line, strict::fields(fields, line.is_1_1)?)))
         {
@@ -262,7 +314,9 @@ impl Follower {
     fn begin(&mut self, note: Note) {
         self.is_first = false;
         self.seen = 0;
-        self.notes.shared().notes.push_back(note);
+        let mut shared = self.notes.shared();
+        shared.begun += 1;
+        shared.notes.push_back(note);
     }
 
     /// Hands on a request that can be refused where refusals are answered, and stops.
@@ -381,6 +435,37 @@ mod tests {
         let (out, notes, _) = follow(b"GET http://h/a?b=\"c\" HTTP/1.1\r\nA: b\r\n\r\n", 5);
         assert_eq!(out, b"GET http://h/a?b=%22c%22 HTTP/1.1\r\nA: b\r\n\r\n");
         assert_eq!(notes[0].target.as_deref(), Some("/a?b=\"c\""));
+    }
+
+    #[test]
+    fn what_comes_while_an_upgrade_is_asked_for_waits_for_the_answer() {
+        let ask = b"GET /a HTTP/1.1\r\nUpgrade: x\r\n\r\n";
+        let next = b"GET /b?\"c\" HTTP/1.1\r\n\r\n";
+        for piece in [1, 7, 1000] {
+            let notes = Notes::default();
+            let mut follower = Follower::new(notes.clone(), 1 << 12);
+            let all = [&ask[..], next].concat();
+            all.chunks(piece).for_each(|piece| follower.push(piece).unwrap());
+            follower.resume();
+            assert_eq!(follower.out, ask);
+            notes.settle();
+            follower.resume();
+            assert_eq!(follower.out, [&ask[..], b"GET /b?%22c%22 HTTP/1.1\r\n\r\n"].concat());
+
+            let notes = Notes::default();
+            let mut follower = Follower::new(notes.clone(), 1 << 12);
+            let all = [&ask[..], b"\0no HTTP\n\n"].concat();
+            all.chunks(piece).for_each(|piece| follower.push(piece).unwrap());
+            notes.release();
+            assert_eq!(follower.free(), u64::MAX);
+            assert_eq!(follower.out, all);
+        }
+        let mut follower = Follower::new(Notes::default(), 16);
+        follower.push(b"GET / HTTP/1.1\r\n").unwrap();
+        assert!(!follower.is_full(Waker::noop()));
+        let mut follower = Follower::new(Notes::default(), 1 << 6);
+        follower.push(&[&ask[..], &[0; 1 << 6]].concat()).unwrap();
+        assert!(follower.is_full(Waker::noop()));
     }
 
     #[test]

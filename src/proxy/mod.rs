@@ -5,6 +5,7 @@
 //! connections, and [`answers`] for the one way a refusal leaves.
 
 pub mod accept;
+mod addressing;
 pub mod answers;
 pub mod body;
 pub mod codec;

@@ -12,7 +12,7 @@ use std::{
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
-use super::{accept::Gate, body::AnyBody, head, own::Own};
+use super::{accept::Gate, body::AnyBody, head, own::Own, strict};
 use crate::base::{ident::ApiName, refusal::Refusal};
 
 /// The upstream connections that belong to one client connection.
@@ -71,12 +71,29 @@ impl Pins {
 
 /// Whether a header names a scheme that authenticates a connection.
 pub fn is_bound(headers: &HeaderMap, name: header::HeaderName) -> bool {
+    // By bytes and by whatever separates words: the API may read a value that is no text, too.
     let bound = |value: &HeaderValue| {
-        let text = value.to_str().unwrap_or_default();
-        let words = text.split([',', ' ']).map(str::trim);
-        words
-            .into_iter()
-            .any(|w| w.eq_ignore_ascii_case("NTLM") || w.eq_ignore_ascii_case("Negotiate"))
+        let mut words = value.as_bytes().split(|&byte| !strict::is_token(byte));
+        words.any(|w| w.eq_ignore_ascii_case(b"NTLM") || w.eq_ignore_ascii_case(b"Negotiate"))
     };
     headers.get_all(name).iter().any(bound)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_that_hold_for_a_connection_are_seen_however_they_are_set_apart() {
+        let names = |value: &[u8]| {
+            let value = HeaderValue::from_bytes(value).unwrap();
+            is_bound(&[(header::AUTHORIZATION, value)].into_iter().collect(), header::AUTHORIZATION)
+        };
+        for value in [&b"NTLM abc"[..], b"negotiate\tabc", b"NTLM abc\xff", b"Basic a=\"b\",NTLM"] {
+            assert!(names(value), "{value:?}");
+        }
+        for value in [&b"Basic abc"[..], b"Bearer NTLMx", b"Bearer x-NTLM\xff"] {
+            assert!(!names(value), "{value:?}");
+        }
+    }
 }

@@ -90,7 +90,19 @@ pub fn request_line(line: &[u8]) -> Result<RequestLine<'_>, Fault> {
             _ => {}
         }
     }
-    Ok(RequestLine { method, target, is_1_1 })
+    // A path, a whole address, or the server itself; for CONNECT there is a form of its own.
+    let is_known = match target.as_bytes() {
+        [b'/', ..] | b"*" => true,
+        _ if method == "CONNECT" => true,
+        _ => target.contains("://") && (is_too_long(target) || is_address(target)),
+    };
+    if is_known { Ok(RequestLine { method, target, is_1_1 }) } else { Err(BAD) }
+}
+
+/// Whether a target that names a host can be named, in another spelling perhaps.
+fn is_address(target: &str) -> bool {
+    let named = nameable(target);
+    named.as_deref().unwrap_or(target).parse::<http::Uri>().is_ok()
 }
 
 /// Checks the fields of a request, given as lines without their ends, and says how its body is
@@ -216,7 +228,8 @@ pub fn line(line_and_lf: &[u8]) -> Result<&[u8], Fault> {
     }
 }
 
-fn is_token(byte: u8) -> bool {
+/// Whether a byte may stand in a token (RFC 9110 §5.6.2).
+pub fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
@@ -278,6 +291,18 @@ mod tests {
         ] {
             assert!(chunk_size(line.as_bytes()).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn targets_of_no_known_form_are_refused_here_and_not_by_the_library() {
+        let read = |line: &str| request_line(line.as_bytes()).map(|line| line.target.to_owned());
+        for target in ["/", "*", "//a", "http://h/a\"b", "http://h:80?x", "http://h"] {
+            assert_eq!(read(&format!("GET {target} HTTP/1.1")).as_deref(), Ok(target));
+        }
+        for target in ["a", "a/b", "?x", "h:80", "*x", "http://", "http://h\"x/", "a?b=http://h/"] {
+            assert!(read(&format!("GET {target} HTTP/1.1")).is_err(), "{target}");
+        }
+        assert!(read("CONNECT h:80 HTTP/1.1").is_ok());
     }
 
     #[test]

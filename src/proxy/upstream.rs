@@ -97,6 +97,8 @@ impl Upstream {
     /// target itself if it cannot be spelled in an address.
     pub fn locate(&self, target: &str) -> Result<(Uri, Option<RawTarget>), Refusal> {
         let base = self.base.path().trim_end_matches('/');
+        // `*` is the server, which no path stands before.
+        let base = if target == "*" { "" } else { base };
         let full = if base.is_empty() { target.to_owned() } else { format!("{base}{target}") };
         if !base.is_empty() && has_dot_segment(target) {
             return Err(Refusal::new(Code::MalformedTarget).by("path"));
@@ -161,8 +163,15 @@ impl Upstream {
 
 /// Whether a path leads up, so that it could leave the path of the API that it was meant for.
 fn has_dot_segment(target: &str) -> bool {
-    let path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
-    path.replace("%2e", ".").replace("%2f", "/").split(['/', '\\']).any(|part| part == "..")
+    let mut path = target.split('?').next().unwrap_or_default().to_ascii_lowercase();
+    // Some servers decode what was encoded twice, or leave out what stands behind a semicolon.
+    for _ in 0..3 {
+        path = path.replace("%25", "%");
+    }
+    for (encoded, plain) in [("%2e", "."), ("%2f", "/"), ("%5c", "\\"), ("%3b", ";")] {
+        path = path.replace(encoded, plain);
+    }
+    path.split(['/', '\\']).any(|part| part.split(';').next() == Some(".."))
 }
 
 #[cfg(test)]
@@ -171,7 +180,16 @@ mod tests {
 
     #[test]
     fn a_path_that_leads_up_is_seen_behind_its_encoding() {
-        for target in ["/..", "/a/../b", "/%2e%2E/b", "/a%2f..%2fb?x", "/.%2e"] {
+        for target in [
+            "/..",
+            "/a/../b",
+            "/%2e%2E/b",
+            "/a%2f..%2fb?x",
+            "/.%2e",
+            "/..;x/b",
+            "/a%5C..%5cb",
+            "/%252e.",
+        ] {
             assert!(has_dot_segment(target), "{target}");
         }
         for target in ["/", "/a..b", "/a?b=/../c", "/...", "/.a/."] {

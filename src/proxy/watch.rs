@@ -108,6 +108,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
+            this.follower.resume();
             if buf.remaining() == 0 || this.give(buf) {
                 return Poll::Ready(Ok(()));
             }
@@ -131,6 +132,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
                 buf.advance(came);
                 this.follower.passed(came as u64);
                 return Poll::Ready(Ok(()));
+            }
+            if this.follower.is_full(cx.waker()) {
+                return Poll::Pending;
             }
             if this.piece.is_empty() {
                 this.piece = vec![0; PIECE].into();

@@ -216,7 +216,9 @@ impl Patch {
         if !self.rights.by_class.get(&class.id).is_some_and(|rights| rights.may_filter) {
             return refuse(Code::FilterNotGranted);
         }
-        let Ok(typed) = value::from_json(class.ty, value) else { return refuse(Code::WrongType) };
+        let Ok(typed) = value::sought_in_json(class.ty, value) else {
+            return refuse(Code::WrongType);
+        };
         if strays::kid_of_ours(value::to_text(&typed).expose(), &self.visit.keys).is_some() {
             return refuse(Code::PutBackNotAllowed);
         }

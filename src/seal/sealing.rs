@@ -127,6 +127,10 @@ impl Visit for Sealing {
         match value {
             Lexeme::Null if rule.guard == Guard::Unseen => return refuse(Code::MaskedWriteback),
             Lexeme::Null => return Ok(Act::Keep),
+            // How a null, or nothing, looks in a cell and in a form.
+            Lexeme::Text(b"") if rule.guard == Guard::Unseen => {
+                return refuse(Code::MaskedWriteback);
+            }
             Lexeme::Container(_)
             | Lexeme::False
             | Lexeme::Number(_)

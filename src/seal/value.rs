@@ -97,6 +97,19 @@ pub(super) fn sought(ty: ValueType, text: &[u8]) -> Result<Typed, WrongType> {
     number.map(number_typed).ok_or(WrongType)
 }
 
+/// The same for a literal in a body.
+pub(super) fn sought_in_json(ty: ValueType, lexeme: Lexeme<'_>) -> Result<Typed, WrongType> {
+    match (ty, lexeme) {
+        (ValueType::Numeric { .. }, Lexeme::Number(token) | Lexeme::Text(token)) => {
+            sought(ty, token)
+        }
+        (ValueType::Numeric { .. }, Lexeme::String(inside, _)) => {
+            sought(ty, text_of(inside)?.expose())
+        }
+        _ => from_json(ty, lexeme),
+    }
+}
+
 /// What of a value is stored: text that is too long for its column loses spaces at its end, as
 /// there, and all else that the column, or the declared range, would not hold is refused. The
 /// literal of a filter is compared as it is.

@@ -30,6 +30,7 @@ classes:
   name:   {id: c-name, mode: searchable, type: text, match: [eq], mask: {keep_first: 1}}
   note:   {id: c-note, mode: random, type: text, mask: {"null": true}, on_integrity: mark}
   result: {id: c-res,  mode: random, type: "numeric(12,4)", mask: {"null": true}}
+  dose:   {id: c-dose, mode: deterministic, type: "numeric(12,4)"}
   doc:    {id: c-doc,  mode: random, type: json, mask: {"null": true}}
 callers:
   clear:  {api_key: {header: X-Clear, sha256_file: clear.sha256}}
@@ -56,6 +57,7 @@ apis:
           note: {class: note}
           result: {class: result}
           doc: {class: doc}
+          dose: {class: dose}
       public.wards: {fields: {}}
 "#;
 

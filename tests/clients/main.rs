@@ -2,7 +2,7 @@
 //! through labseal, and compares what the library gives back.
 
 // Tests may.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::explicit_auto_deref)]
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -10,6 +10,8 @@ mod kit;
 #[allow(dead_code)]
 #[path = "../differential/lab.rs"]
 mod lab;
+#[path = "../differential/schema.rs"]
+mod schema;
 
 use std::process::Command;
 

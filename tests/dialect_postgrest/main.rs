@@ -79,6 +79,7 @@ fn uses(operation: &Operation) -> Vec<String> {
         UseKind::Key => "key".to_owned(),
         UseKind::Order { .. } => "order".to_owned(),
         UseKind::Transform(word) => format!("transform {word}"),
+        UseKind::Text => "text".to_owned(),
         UseKind::Zone => "zone".to_owned(),
         UseKind::Filter(filter) => match &filter.test {
             Test::Equal(text) => format!("{} {}", filter.operator, shown(text.expose())),
@@ -226,6 +227,7 @@ fn every_use_of_a_column_is_found_in_the_order_of_the_bytes() {
                 format!("{p}.id transform group by"),
                 format!("{p}.mrn transform group by"),
                 format!("{p}.mrn transform group by"),
+                format!("{p}.mrn text"),
             ],
         ),
         (

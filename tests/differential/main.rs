@@ -10,7 +10,7 @@
 //! `LABSEAL_DIFFERENTIAL_CASES` says how many requests to send.
 
 // Tests may.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::explicit_auto_deref)]
 
 #[path = "../kit/mod.rs"]
 mod kit;
@@ -256,6 +256,5 @@ fn postgrest_answers_the_same_through_labseal_or_is_refused_as_the_docs_say() {
             assert!(count >= 3, "only {count} of {kind}: {:?}", seen.kinds);
         }
     }
-    println!("{:?}\n{:?}\n{:?}", seen.statuses, seen.refusals, seen.kinds);
     bench.pair.assert_no_leak(&bench.pools.canaries);
 }

@@ -87,7 +87,7 @@ pub fn bound(column: &Column, word: &str, value: &Value) -> Reply {
     // Of times there are no days: an end must be the beginning of a month.
     let (date, time) = value.text.split_once(['T', ' ']).unwrap_or((&value.text, ""));
     let begins = date.ends_with("-01") && time.chars().all(|c| matches!(c, '0' | ':'));
-    let beyond = date < "7000" || date > "7051";
+    let beyond = !("7000"..="7051").contains(&date);
     match beyond || begins && matches!(word, "gte" | "lt") {
         true => Reply::Exact,
         false => Reply::Refined,

@@ -233,6 +233,27 @@ fn an_upgrade_is_refused_unless_the_policy_lets_the_api_have_it() {
 }
 
 #[test]
+fn an_offer_of_http_2_is_left_out_and_never_a_tunnel() {
+    let tunnels = policy::LAB.replace(
+        "    schemas: [lab, archive]",
+        "    schemas: [lab, archive]\n    upgrades: {tunnel: true, why: \"a feed without patient data\"}",
+    );
+    for policy in [policy::LAB, &tunnels, policy::EMPTY] {
+        let front = Front::with(policy, |_| crate::kit::fake::json("[]"));
+        // What the HTTP client of Java sends first on every connection without TLS.
+        let request = Request::get("/patients")
+            .header("Connection", "Upgrade, HTTP2-Settings")
+            .header("Upgrade", "h2c")
+            .header("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA");
+        assert_eq!(front.send("lims", request).status, 200);
+        let got = front.fake.requests().pop().unwrap();
+        for name in ["Upgrade", "HTTP2-Settings", "Connection"] {
+            assert_eq!(got.header(name), None, "{name}");
+        }
+    }
+}
+
+#[test]
 fn an_upgrade_that_the_policy_allows_becomes_a_tunnel() {
     let allowing = policy::LAB.replace(
         "    schemas: [lab, archive]",
@@ -240,7 +261,9 @@ fn an_upgrade_that_the_policy_allows_becomes_a_tunnel() {
     );
     let switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello";
     let front = Front::with(&allowing, move |request| match request.header("upgrade") {
-        Some("websocket") => vec![Act::Send(switched.into()), Act::Wait(PATIENCE)],
+        Some("websocket") => {
+            vec![Act::Send(switched.into()), Act::Wait(Duration::from_millis(300))]
+        }
         _ => crate::kit::fake::json("[]"),
     });
     let mut socket = connect(front.labseal.address());
@@ -260,6 +283,48 @@ fn an_upgrade_that_the_policy_allows_becomes_a_tunnel() {
     });
     // Everything else of the API is as before.
     assert_eq!(front.send("lims", Request::get("/patients")).status, 200);
+}
+
+#[test]
+fn what_a_client_sends_before_its_upgrade_is_answered_reaches_who_it_is_for() {
+    let policy = policy::LAB.replace(
+        "    schemas: [lab, archive]",
+        "    schemas: [lab, archive]\n    upgrades: {tunnel: true, why: \"a feed without patient data\"}",
+    );
+    let agree = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nhello";
+    let front = Front::with(&policy, move |request| {
+        let pause = Act::Wait(Duration::from_millis(300));
+        match request.header("upgrade") {
+            Some("websocket") => vec![pause.clone(), Act::Send(agree.into()), pause],
+            Some(_) => [vec![pause], crate::kit::fake::json("[1]")].concat(),
+            None => crate::kit::fake::json("[2]"),
+        }
+    });
+    let key = front.labseal.key("lims");
+    let asking = String::from_utf8(upgrade().key(key).bytes()).unwrap();
+    let mut socket = connect(front.labseal.address());
+    socket.write_all(asking.as_bytes()).unwrap();
+    socket.write_all(b"\x81\x85no\nhttp\n\n").unwrap();
+    let mut got = Vec::new();
+    while !got.ends_with(b"hello") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        got.extend(byte);
+    }
+    socket.write_all(b"more").unwrap();
+    crate::kit::wait_until("the bytes", PATIENCE, || {
+        front.fake.received().ends_with(b"\x81\x85no\nhttp\n\nmore")
+    });
+
+    // One that is declined was a request like any other.
+    let mut socket = connect(front.labseal.address());
+    socket.write_all(asking.replace("websocket", "other").as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let next = Request::get("/patients").header("Connection", "close").key(key).bytes();
+    socket.write_all(&next).unwrap();
+    let mut got = String::new();
+    socket.read_to_string(&mut got).unwrap();
+    assert!(got.contains("[1]") && got.ends_with("[2]"), "{got}");
 }
 
 #[test]

@@ -98,3 +98,40 @@ fn a_feed_that_breaks_off_is_never_a_clean_end() {
         );
     }
 }
+
+#[test]
+fn lines_that_end_in_any_way_are_lines_and_a_byte_order_mark_is_none() {
+    let last = Mutex::new(String::new());
+    let front = Front::with(policy::ROUTES, move |request| {
+        if request.start.starts_with("POST ") {
+            *last.lock().unwrap() = request.text();
+            return crate::kit::fake::json("{}");
+        }
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+                    Transfer-Encoding: chunked\r\n\r\n";
+        let row = last.lock().unwrap().clone();
+        let events = format!(
+            "\u{feff}data: {row}\r\rdata: {row}\r\n\r\ndata: [\rdata: {row}]\n\ndata: {row}\r\r"
+        );
+        let size = if request.start.contains("bytes") { 1 } else { events.len() };
+        let mut acts = vec![Act::Send(head.into())];
+        for piece in events.as_bytes().chunks(size) {
+            let mut chunk = format!("{size:x}\r\n").into_bytes();
+            chunk.extend_from_slice(piece);
+            chunk.extend_from_slice(b"\r\n");
+            acts.push(Act::Send(chunk));
+        }
+        acts.push(Act::Send(b"0\r\n\r\n".into()));
+        acts
+    });
+    let write = Request::post("/readings", r#"{"mrn":"A1","value":1.50}"#);
+    assert_eq!(front.send("lims", write).status, 200);
+    let row = r#"{"mrn":"A1","value":1.50}"#;
+    for target in ["/readings/whole", "/readings/bytes"] {
+        let answer = front.send("lims", Request::get(target));
+        let opened = format!(
+            "\u{feff}data: {row}\r\rdata: {row}\r\n\r\ndata: [\ndata: {row}]\n\ndata: {row}\r\r"
+        );
+        assert_eq!(answer.text(), opened, "{target}");
+    }
+}

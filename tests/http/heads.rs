@@ -41,6 +41,20 @@ fn a_target_with_raw_characters_reaches_the_api_byte_for_byte() {
     }
 }
 
+#[test]
+fn a_body_of_unknown_length_reaches_an_open_api_whatever_the_method() {
+    let front = Front::with(policy::EMPTY, |_| fake::json("[]"));
+    for method in ["GET", "DELETE", "OPTIONS", "QUERY", "POST"] {
+        let request = format!(
+            "{method} /search HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\
+             Connection: close\r\n\r\n5\r\n{{\"q\":\r\n2\r\n1}}\r\n0\r\n\r\n"
+        );
+        let answer = raw(front.labseal.address(), request.as_bytes(), Duration::from_secs(20));
+        assert!(answer.starts_with(b"HTTP/1.1 200 "), "{method}");
+        assert_eq!(front.fake.requests().pop().unwrap().text(), "{\"q\":1}", "{method}");
+    }
+}
+
 fn raw_target(front: &Front, target: &str) -> Answer {
     Request::get(target).key(front.labseal.key("lims")).send(front.labseal.address())
 }

@@ -6,6 +6,8 @@
 
 mod crash;
 mod frozen;
+#[path = "../kit/mod.rs"]
+mod kit;
 mod log;
 mod provider;
 mod rotation;
@@ -22,7 +24,9 @@ use labseal::{
         secret::SecretKey,
     },
     crypto::Typed,
-    keys::{Keys, KeysError, Opened, Snapshot, StoreAddress, memory::MemoryProvider},
+    keys::{
+        Keys, KeysError, Opened, Snapshot, StoreAddress, memory::MemoryProvider, store::Settings,
+    },
 };
 
 fn provider() -> MemoryProvider {
@@ -33,8 +37,18 @@ fn tenant() -> Tenant {
     Tenant::new("main")
 }
 
+fn settings(address: &str, folder: &Path) -> Settings {
+    Settings { address: address.to_owned(), folder: folder.to_owned(), password: None, tls: None }
+}
+
 fn sqlite(folder: &Path) -> StoreAddress {
-    StoreAddress::parse("sqlite:labseal.db", folder).unwrap()
+    StoreAddress::parse(&settings("sqlite:labseal.db", folder)).unwrap()
+}
+
+/// A database of its own on a real server, with the mark in `folder`.
+fn postgres(folder: &Path) -> StoreAddress {
+    let database = kit::Postgres::shared().database("");
+    StoreAddress::parse(&settings(&database.uri(), folder)).unwrap()
 }
 
 fn memory() -> StoreAddress {

@@ -6,7 +6,7 @@ use labseal::keys::{
     store::{Appended, SCHEMES, StoreError},
 };
 
-use super::{memory, sqlite};
+use super::{kit, memory, postgres, settings, sqlite};
 
 fn record(epoch: u64, text: &str) -> Record {
     Record { epoch, body: text.as_bytes().to_vec(), mac: [epoch as u8; 32] }
@@ -14,7 +14,7 @@ fn record(epoch: u64, text: &str) -> Record {
 
 fn every_kind(test: impl Fn(&StoreAddress)) {
     let folder = tempfile::tempdir().unwrap();
-    let kinds = [memory(), sqlite(folder.path())];
+    let kinds = [memory(), postgres(folder.path()), sqlite(folder.path())];
     // One more than the configurable kinds: memory.
     assert_eq!(kinds.len(), SCHEMES.len() + 1);
     kinds.iter().for_each(test);
@@ -105,8 +105,48 @@ fn another_database_and_no_database_are_not_taken_for_a_key_store() {
 
 #[test]
 fn an_address_of_an_unknown_kind_is_refused() {
-    for address in ["labseal.db", "postgres://db/keys", "sqlite:", ""] {
-        let parsed = StoreAddress::parse(address, std::path::Path::new("/"));
-        assert!(matches!(parsed, Err(StoreError::Address { .. })), "{address}");
+    let with_password = "postgres://labseal:secret@db/keys";
+    for address in ["labseal.db", "mysql://db/keys", "sqlite:", "", with_password, "postgres://["] {
+        let parsed = StoreAddress::parse(&settings(address, std::path::Path::new("/")));
+        let Err(error) = parsed else { panic!("{address} was taken") };
+        assert!(matches!(error, StoreError::Address), "{address}");
+        assert!(!error.to_string().contains("secret"));
     }
+}
+
+#[test]
+fn a_table_of_another_instance_is_never_overwritten_and_a_missing_one_is_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let address = postgres(folder.path());
+    assert!(matches!(address.open(), Err(StoreError::MissingIn { .. })));
+    let mut store = address.create().unwrap();
+    assert_eq!(store.append(&[record(0, "a")]).unwrap(), Appended::Done);
+    assert!(matches!(address.create(), Err(StoreError::ExistsIn { .. })));
+    assert_eq!(address.open().unwrap().load(0).unwrap(), [record(0, "a")]);
+}
+
+#[test]
+fn a_store_that_lost_its_connection_makes_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = kit::Postgres::shared().database("");
+    let address = StoreAddress::parse(&settings(&database.uri(), folder.path())).unwrap();
+    let mut store = address.create().unwrap();
+    let _ = store.append(&[record(0, "a")]).unwrap();
+    database.sql(
+        "select pg_terminate_backend(pid) from pg_stat_activity \
+         where application_name = 'labseal keys' and datname = current_database()",
+    );
+    // The loss may be noticed by the first question; the second has a connection of its own.
+    let _ = store.load(0);
+    assert_eq!(store.load(0).unwrap(), [record(0, "a")]);
+    assert_eq!(store.append(&[record(1, "b")]).unwrap(), Appended::Done);
+}
+
+#[test]
+fn a_server_that_is_away_is_an_error_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings("postgres://labseal@127.0.0.1:1/keys", folder.path());
+    let Err(error) = StoreAddress::parse(&settings).unwrap().open() else { panic!("opened") };
+    assert!(matches!(error, StoreError::Server { .. }));
+    assert!(error.to_string().contains("postgres://127.0.0.1/keys"), "{error}");
 }

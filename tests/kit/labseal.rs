@@ -28,6 +28,7 @@ pub struct Setup {
     /// Another listener, as a line of YAML, and the API it serves.
     extra: String,
     bind: Option<String>,
+    store: String,
 }
 
 impl Setup {
@@ -35,7 +36,8 @@ impl Setup {
     pub fn new(policy: &str, upstream: SocketAddr) -> Self {
         let policy = policy.to_owned();
         let (listener, extra) = (String::new(), String::new());
-        Self { policy, upstream, listener, extra, bind: None }
+        let store = "sqlite:labseal.db".to_owned();
+        Self { policy, upstream, listener, extra, bind: None, store }
     }
 
     /// With TLS; the paths are relative to the configuration.
@@ -47,6 +49,12 @@ impl Setup {
     /// Listening on a Unix socket instead.
     pub fn unix(mut self, socket: &Path) -> Self {
         self.bind = Some(format!("unix:{}", socket.display()));
+        self
+    }
+
+    /// With the key log there.
+    pub fn store(mut self, address: &str) -> Self {
+        self.store = address.to_owned();
         self
     }
 
@@ -75,9 +83,10 @@ impl Setup {
             "apiVersion: labseal/v1\nkind: Config\npolicy: policy.yaml\nlisteners:\n  \
              - {{name: lims, bind: \"{bind}\"{listener}}}\napis:\n  - {{name: lims-db, listener: \
              lims, path_prefix: /, upstream: \"http://{upstream}\"}}\nkeys: {{store: \
-             \"sqlite:labseal.db\", provider: {{kind: file, path: root.key, passphrase: \
+             \"{store}\", provider: {{kind: file, path: root.key, passphrase: \
              \"file:passphrase\"}}}}\ntenant: main\naudit: {{dir: audit}}\nadmin: {{socket: \
              labseal.sock, ops: \"{ops}\"}}\n{extra}",
+            store = self.store,
             listener = self.listener,
             upstream = self.upstream,
             extra = self.extra,

@@ -91,22 +91,72 @@ pub fn record() -> String {
     )
 }
 
+/// How records stand one after the other.
+#[derive(Clone, Copy, Debug)]
+pub enum Series {
+    /// One on each line, from a plain JSON API.
+    Lines,
+    /// In a JSON array, from PostgREST.
+    List,
+}
+
+impl Series {
+    fn media(self) -> &'static str {
+        match self {
+            Self::Lines => "application/x-ndjson",
+            Self::List => "application/json",
+        }
+    }
+
+    /// What stands before the first, between two of them and behind the last.
+    fn around(self) -> (&'static str, &'static str, &'static str) {
+        match self {
+            Self::Lines => ("", "\n", "\n"),
+            Self::List => ("[", ",", "]"),
+        }
+    }
+
+    fn policy(self) -> String {
+        match self {
+            Self::Lines => {
+                let (classes, _) = policy::LAB.split_once("apis:").expect("a policy has apis");
+                format!("{classes}{LINES}")
+            }
+            Self::List => policy::LAB.to_owned(),
+        }
+    }
+}
+
+const LINES: &str = r#"apis:
+  - name: lims-db
+    dialect: json
+    routes:
+      - match: "GET /patients"
+        fields: {"$[*].mrn": {class: mrn}, "$[*].last_name": {class: name}, "$[*].notes": {class: note}}
+      - match: "POST /patients"
+        fields: {"$.mrn": {class: mrn}, "$.last_name": {class: name}, "$.notes": {class: note}}
+"#;
+
 /// An upstream that answers reads with a list as long as `bytes`, of the record last written to it.
-fn long_list(bytes: usize) -> Front {
+fn long(series: Series, bytes: usize) -> Front {
     let last = Mutex::new(String::new());
-    Front::with(policy::LAB, move |request| {
+    let (open, between, close) = series.around();
+    Front::with(&series.policy(), move |request| {
         if request.start.starts_with("POST ") {
             *last.lock().unwrap() = request.text();
             return fake::json("[]");
         }
         let row = last.lock().unwrap().clone();
-        let rows = format!("{row},").repeat(ROWS);
-        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json; charset=utf-8\r\n\
-                    Transfer-Encoding: chunked\r\n\r\n1\r\n[\r\n";
+        let rows = format!("{row}{between}").repeat(ROWS);
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: {}; charset=utf-8\r\n\
+             Transfer-Encoding: chunked\r\n\r\n",
+            series.media()
+        );
         vec![
-            Act::Send(head.into()),
+            Act::Send([head.into_bytes(), chunk(&format!("{open}{row}{between}"))].concat()),
             Act::Repeat(chunk(&rows), bytes.div_ceil(rows.len())),
-            Act::Send([chunk(&format!("{row}]")), b"0\r\n\r\n".to_vec()].concat()),
+            Act::Send([chunk(&format!("{row}{close}")), b"0\r\n\r\n".to_vec()].concat()),
         ]
     })
 }
@@ -125,10 +175,11 @@ fn head(from: &mut impl BufRead) -> String {
     head
 }
 
-/// Reads a list of so many bytes, of records with three protected fields each, and compares every
-/// byte of it.
-pub fn read_list(bytes: usize) -> Passage {
-    let front = long_list(bytes);
+/// Reads as many records as the API says in so many bytes, with three protected fields each, and
+/// compares every byte.
+pub fn read(series: Series, bytes: usize) -> Passage {
+    let front = long(series, bytes);
+    let (open, between, close) = series.around();
     let record = record();
     assert_eq!(front.send("lims", Request::post("/patients", &record)).status, 200);
     let mut memory = Memory::of(&front.labseal);
@@ -142,9 +193,9 @@ pub fn read_list(bytes: usize) -> Passage {
     assert!(head.starts_with("http/1.1 200 ") && head.contains("chunked"), "{head}");
 
     // What comes is compared with endless rows at the place where it should stand.
-    let rows = format!("{record},").repeat(2 * ROWS);
+    let rows = format!("{record}{between}").repeat(2 * ROWS);
     let period = record.len() + 1;
-    let mut last = b'[';
+    let mut last = b' ';
     let mut piece = Vec::new();
     loop {
         let mut line = String::new();
@@ -157,11 +208,14 @@ pub fn read_list(bytes: usize) -> Passage {
             memory.pass(piece.len());
             last = *piece.last().unwrap();
             let (got, before) = match begins {
-                true => (piece.strip_prefix(b"[").unwrap(), 0),
-                false => (&piece[..], before - 1),
+                true => (piece.strip_prefix(open.as_bytes()).unwrap(), 0),
+                false => (&piece[..], before - open.len()),
             };
-            // The very last byte closes the list, where a further row would have a comma.
-            let got = got.strip_suffix(b"]").unwrap_or(got);
+            // The very last byte closes a list, where a further row would have a comma.
+            let got = match close == between {
+                true => got,
+                false => got.strip_suffix(close.as_bytes()).unwrap_or(got),
+            };
             let from = before % period;
             assert!(got == &rows.as_bytes()[from..from + got.len()], "altered after {before}");
         }
@@ -172,7 +226,7 @@ pub fn read_list(bytes: usize) -> Passage {
             break;
         }
     }
-    assert_eq!((last, memory.passed % period), (b']', 1));
+    assert_eq!((last, memory.passed % period), (close.as_bytes()[0], open.len()));
     // Three envelopes of each row are longer than what they stand for.
     memory.finish(bytes / 5 * 3)
 }
@@ -213,26 +267,28 @@ fn take_rows(listener: &TcpListener) -> Got {
     got
 }
 
-/// Writes a list of so many bytes, and looks at every record that the API gets.
-pub fn write_list(bytes: usize) -> Passage {
+/// Writes records of so many bytes together, and looks at every one that the API gets.
+pub fn write(series: Series, bytes: usize) -> Passage {
+    let (open, between, close) = series.around();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let labseal = Setup::new(policy::LAB, listener.local_addr().unwrap()).start();
+    let labseal = Setup::new(&series.policy(), listener.local_addr().unwrap()).start();
     let upstream = thread::spawn(move || take_rows(&listener));
     let mut memory = Memory::of(&labseal);
 
     let record = record();
-    let rows = format!("{record},").repeat(ROWS);
+    let rows = format!("{record}{between}").repeat(ROWS);
     let times = bytes.div_ceil(rows.len());
-    let length = 1 + times * rows.len() + record.len() + 1;
-    let request = Request::post("/patients", "").key(labseal.key("lims")).claiming(length);
+    let length = open.len() + times * rows.len() + record.len() + close.len();
+    let request = Request::new("POST", "/patients").header("Content-Type", series.media());
+    let request = request.key(labseal.key("lims")).claiming(length);
     let mut socket = TcpStream::connect(labseal.address()).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.write_all(&[&request.bytes()[..], b"["].concat()).unwrap();
+    socket.write_all(&[&request.bytes()[..], open.as_bytes()].concat()).unwrap();
     for _ in 0..times {
         socket.write_all(rows.as_bytes()).unwrap();
         memory.pass(rows.len());
     }
-    socket.write_all(format!("{record}]").as_bytes()).unwrap();
+    socket.write_all(format!("{record}{close}").as_bytes()).unwrap();
     // And while it goes up.
     let mut answer = String::new();
     socket.set_read_timeout(Some(Duration::from_millis(5))).unwrap();

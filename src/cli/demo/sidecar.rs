@@ -39,7 +39,7 @@ impl Sidecar {
         })?;
         let audit = config.audit_dir.clone();
         let (custodian, config) = spawn_blocking(move || {
-            let address = custody::store_address(&config);
+            let address = custody::store_address(&config)?;
             let provider = custody::provider(&config, Asking::Once)?;
             let clock = Arc::new(SystemClock);
             let keys = Keys::create(&address, provider.as_ref(), &config.tenant, clock)?;

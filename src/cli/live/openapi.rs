@@ -20,7 +20,7 @@ use crate::{
 use super::finding::{Finding, Kind, quoted, table};
 
 /// More than any description takes.
-const LONGEST: usize = 64 << 20;
+const LONGEST: usize = 16 << 20;
 
 const DESCRIBED: HeaderValue = HeaderValue::from_static("application/openapi+json");
 

@@ -41,18 +41,25 @@ fn table(findings: &[Finding]) -> Table {
     for finding in findings {
         let Finding { api, message, .. } = finding;
         let place = if finding.entity.is_some() { finding.place() } else { String::new() };
-        table.add_row([severity(finding), api.as_str(), &place, message]);
+        table.add_row([severity(finding), api.as_str(), &on_a_line(&place), &on_a_line(message)]);
     }
     table
 }
 
 fn statements(finding: &Finding) -> String {
-    let mut text = format!("-- {}: {}", finding.place(), finding.hint);
+    let mut text = format!("-- {}: {}", on_a_line(&finding.place()), finding.hint);
     for statement in &finding.ddl {
         text.push('\n');
         text.push_str(statement);
     }
     text
+}
+
+/// Words of others as they may stand on a line: what is no character to be seen could end a comment
+/// or command a terminal, and what is very long is no name.
+fn on_a_line(text: &str) -> String {
+    const MOST: usize = 400;
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(MOST).collect()
 }
 
 fn severity(finding: &Finding) -> &'static str {
@@ -89,4 +96,22 @@ fn finding_json(finding: &Finding) -> Value {
         "hint": finding.hint,
         "policy_line": finding.line,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ident::{ApiName, EntityName};
+    use crate::cli::live::finding::Kind;
+
+    #[test]
+    fn words_of_others_neither_end_a_comment_nor_command_a_terminal() {
+        let entity = EntityName::new("lab.a\nDROP TABLE b; --\u{1b}[2J");
+        let message = format!("the column is \u{1b}]0;x\u{7}{}", "y".repeat(1 << 20));
+        let finding =
+            Finding::of_entity(&ApiName::new("db"), &entity, 1, Kind::Typed, message).hint("so");
+        assert_eq!(statements(&finding).lines().count(), 1);
+        let shown = table(&[finding]).to_string();
+        assert!(shown.len() < 10_000 && !shown.contains('\u{1b}') && !shown.contains('\u{7}'));
+    }
 }

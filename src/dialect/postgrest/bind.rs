@@ -99,6 +99,7 @@ fn written_key(
             | UseKind::Conflict
             | UseKind::Key
             | UseKind::Order { .. }
+            | UseKind::Text
             | UseKind::Transform(_)
             | UseKind::Zone => None,
         })
@@ -233,7 +234,7 @@ fn selected_key(entity: &Entity, items: &[Item]) -> Option<(String, Origin)> {
                 let inner = field.json.as_ref().and_then(|json| json.key.as_ref());
                 let name = alias.as_ref().or(inner).unwrap_or(&field.column.text);
                 let is_key = field.column.text == key && field.json.is_none();
-                if is_key && *cast == Cast::None && aggregate.is_none() {
+                if is_key && *cast != Cast::Other && aggregate.is_none() {
                     asked = Some(name.clone());
                 }
                 aggregate.filter(|_| alias.is_none()).unwrap_or(name)

@@ -98,7 +98,9 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
             let mut answer = embed::one_or_many(members, Unit::Record);
             bind::attach(&mut answer, entity, &walk.select);
             bind::has_its_keys(declared, &answer)?;
-            readable(answer, head)?
+            let writes = !matches!(verb, Verb::Call | Verb::Read);
+            let is_headed = !writes || page::is_headed(&walk.select);
+            readable(answer, head, is_headed)?
         }
         _ => Node::default(),
     };
@@ -145,17 +147,17 @@ fn describe(target: Target) -> Operation {
     }
 }
 
-fn readable<F>(answer: Node<F>, head: Head<'_>) -> Result<Node<F>, Refusal> {
+fn readable<F>(answer: Node<F>, head: Head<'_>, is_headed: bool) -> Result<Node<F>, Refusal> {
     if answer.is_empty() {
         return Ok(answer);
     }
     match accept::answer(head.headers) {
+        accept::Answer::Json => Ok(answer),
         // The key that was added to a table could not be taken out of it again.
-        accept::Answer::Csv if !answer.records().is_empty() => {
+        accept::Answer::Csv if is_headed && answer.records().is_empty() => Ok(answer),
+        accept::Answer::Plan => Ok(Node::default()),
+        accept::Answer::Csv | accept::Answer::Unreadable => {
             Err(Refusal::new(Code::UnsupportedAnswer).by("accept"))
         }
-        accept::Answer::Csv | accept::Answer::Json => Ok(answer),
-        accept::Answer::Plan => Ok(Node::default()),
-        accept::Answer::Unreadable => Err(Refusal::new(Code::UnsupportedAnswer).by("accept")),
     }
 }

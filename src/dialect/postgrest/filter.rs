@@ -58,6 +58,17 @@ pub(super) struct TreeTest {
     pub(super) expr: Expr,
     /// From the column to the end of the value.
     pub(super) span: Range<usize>,
+    /// Whether it must hold wherever the tree holds: only `and`, not negated, stands around it.
+    pub(super) is_required: bool,
+}
+
+/// What a group asks of its members.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    /// All of them.
+    All,
+    /// One of them, or it is negated or stands in what is.
+    Other,
 }
 
 /// Where a value ends.
@@ -86,20 +97,20 @@ pub(super) fn looks_like_test(text: &str) -> bool {
 ///
 /// The parenthesis must be there. The server puts the parameter's name before the value and parses
 /// the whole, so that it reads `or=igin.eq.x` as a test of the column `origin`.
-pub(super) fn members(text: &str) -> Option<Vec<TreeTest>> {
+pub(super) fn members(text: &str, of: Group) -> Option<Vec<TreeTest>> {
     let mut cursor = Cursor::new(text);
     let mut found = Vec::new();
-    group(&mut cursor, MAX_DEPTH, &mut found)?;
+    group(&mut cursor, of, MAX_DEPTH, &mut found)?;
     cursor.is_done().then_some(found)
 }
 
-fn group(c: &mut Cursor<'_>, depth: usize, found: &mut Vec<TreeTest>) -> Option<()> {
+fn group(c: &mut Cursor<'_>, of: Group, depth: usize, found: &mut Vec<TreeTest>) -> Option<()> {
     let depth = depth.checked_sub(1)?;
     if !c.eat_lexeme("(") {
         return None;
     }
     loop {
-        tree(c, depth, found)?;
+        tree(c, of, depth, found)?;
         if c.eat_lexeme(")") {
             return Some(());
         }
@@ -109,16 +120,19 @@ fn group(c: &mut Cursor<'_>, depth: usize, found: &mut Vec<TreeTest>) -> Option<
     }
 }
 
-fn tree(c: &mut Cursor<'_>, depth: usize, found: &mut Vec<TreeTest>) -> Option<()> {
+fn tree(c: &mut Cursor<'_>, of: Group, depth: usize, found: &mut Vec<TreeTest>) -> Option<()> {
     if let Some(test) = c.attempt(tree_test) {
-        found.push(test);
+        found.push(TreeTest { is_required: of == Group::All, ..test });
         return Some(());
     }
-    c.eat("not.");
-    if !c.eat("and") && !c.eat("or") {
-        return None;
-    }
-    group(c, depth, found)
+    let is_negated = c.eat("not.");
+    let inner = match c.eat("and") {
+        true if !is_negated => of,
+        true => Group::Other,
+        false if c.eat("or") => Group::Other,
+        false => return None,
+    };
+    group(c, inner, depth, found)
 }
 
 fn tree_test(c: &mut Cursor<'_>) -> Option<TreeTest> {
@@ -131,7 +145,7 @@ fn tree_test(c: &mut Cursor<'_>) -> Option<TreeTest> {
     }
     let expr = expr(c, Place::InTree)?;
     let span = start..expr.span.end;
-    Some(TreeTest { field, expr, span })
+    Some(TreeTest { field, expr, span, is_required: false })
 }
 
 fn expr(c: &mut Cursor<'_>, place: Place) -> Option<Expr> {
@@ -373,6 +387,7 @@ mod tests {
 
     #[test]
     fn a_parameter_name_is_never_completed_by_its_value() {
+        let members = |text| members(text, Group::All);
         assert!(members("igin.eq.x").is_none());
         assert!(members(".eq.x").is_none());
         assert!(members("(a.eq.1)junk").is_none());
@@ -380,8 +395,18 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_nothing_but_and_is_required() {
+        let required = |of, text| -> Vec<bool> {
+            members(text, of).unwrap().iter().map(|test| test.is_required).collect()
+        };
+        let tree = "(a.eq.1,and(b.eq.1,not.and(c.eq.1)),or(d.eq.1,and(e.eq.1)),not.or(f.eq.1))";
+        assert_eq!(required(Group::All, tree), [true, true, false, false, false, false]);
+        assert_eq!(required(Group::Other, tree), [false; 6]);
+    }
+
+    #[test]
     fn nesting_is_bounded() {
         let deep = format!("{}a.eq.1{}", "(and".repeat(10_000), ")".repeat(10_000));
-        assert!(members(&deep).is_none());
+        assert!(members(&deep, Group::All).is_none());
     }
 }

@@ -52,6 +52,22 @@ pub(super) fn page(
     Page::Whole
 }
 
+/// Whether the header of CSV names its cells where a write answers: the server writes the columns
+/// that it returns there, each once and sorted by name, and the cells as they were selected.
+pub(super) fn is_headed(items: &[Item]) -> bool {
+    if let [Item::All(_)] = items {
+        return true;
+    }
+    let name = |item: &Item| match item {
+        Item::Column { alias: None, field, aggregate: None, .. } if field.json.is_none() => {
+            Some(field.column.text.clone())
+        }
+        Item::All(_) | Item::Column { .. } | Item::Count | Item::Embed { .. } => None,
+    };
+    let names: Option<Vec<_>> = items.iter().map(name).collect();
+    names.is_some_and(|names| names.is_sorted_by(|one, next| one < next))
+}
+
 /// The keys under which protected columns of the target come back, each at most once in a record.
 pub(super) fn own_keys(items: &[Item], entity: Option<&Entity>) -> BTreeMap<FieldName, String> {
     let (Some(entity), Some(keys)) = (entity, keys(items)) else { return BTreeMap::new() };
@@ -60,7 +76,7 @@ pub(super) fn own_keys(items: &[Item], entity: Option<&Entity>) -> BTreeMap<Fiel
     let mut found = BTreeMap::new();
     for column in &entity.columns {
         let selected = items.iter().find_map(|item| match item {
-            Item::Column { alias, field, cast: Cast::None, aggregate: None }
+            Item::Column { alias, field, cast: Cast::None | Cast::Text, aggregate: None }
                 if field.json.is_none() && field.column.text == *column =>
             {
                 let key = alias.as_ref().unwrap_or(column);

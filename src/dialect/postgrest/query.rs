@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use super::{
     cursor::{Cursor, Field, Name},
-    filter::{self, Expr, TreeTest},
+    filter::{self, Expr, Group, TreeTest},
     order::{self, Term},
     select::{self, Item},
 };
@@ -104,7 +104,8 @@ impl Param {
                 Ok(Meaning::Order { embed, terms })
             }
             "and" | "or" => {
-                let tests = filter::members(value).ok_or_else(|| malformed("logic tree"))?;
+                let of = if name == "and" { Group::All } else { Group::Other };
+                let tests = filter::members(value, of).ok_or_else(|| malformed("logic tree"))?;
                 let (mut embed, _) = path(name).ok_or_else(|| malformed("logic tree"))?;
                 embed.retain(|name| name.text != "not");
                 Ok(Meaning::Logic { embed, tests })

@@ -20,8 +20,10 @@ pub(super) enum Item {
 /// Whether a column is cast.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cast {
-    /// Not, or to text, which a sealed value is already.
+    /// Not.
     None,
+    /// To text, which some sealed values are already.
+    Text,
     /// To another type.
     Other,
 }
@@ -137,7 +139,8 @@ fn plain(c: &mut Cursor<'_>) -> Option<Item> {
     let outer = cast(c)?;
     let cast = match (inner, outer, aggregate) {
         // What is counted is not the value, so a cast of the count does not touch it.
-        (Cast::None, _, Some("count")) | (Cast::None, Cast::None, _) => Cast::None,
+        (Cast::None | Cast::Text, _, Some("count")) | (Cast::None, Cast::None, _) => Cast::None,
+        (Cast::None | Cast::Text, Cast::None | Cast::Text, _) => Cast::Text,
         _ => Cast::Other,
     };
     ends(c).then_some(Item::Column { alias, field, cast, aggregate })
@@ -153,7 +156,7 @@ fn cast(c: &mut Cursor<'_>) -> Option<Cast> {
     if !c.eat("::") {
         return Some(Cast::None);
     }
-    Some(if c.identifier()? == "text" { Cast::None } else { Cast::Other })
+    Some(if c.identifier()? == "text" { Cast::Text } else { Cast::Other })
 }
 
 /// `None` if something else follows the dot.

@@ -33,8 +33,8 @@ pub(super) enum Site {
     Term { whole: Range<usize>, place: usize, from: usize, next: Option<usize> },
     /// A test as a parameter of its own.
     Parameter { whole: Range<usize>, embed: Range<usize>, test: TestSite },
-    /// A test inside a logic tree.
-    Tree { whole: Range<usize>, test: TestSite },
+    /// A test inside a logic tree; whether every record must pass it.
+    Tree { whole: Range<usize>, test: TestSite, is_required: bool },
 }
 
 /// The parts of a test.
@@ -118,7 +118,11 @@ impl<'a> Walk<'a> {
                     let Some(value) = &param.value else { continue };
                     for test in tests {
                         let entity = self.meant(embed, &test.field, entity);
-                        let site = |parts| Site::Tree { whole: value.raw(&test.span), test: parts };
+                        let site = |parts| Site::Tree {
+                            whole: value.raw(&test.span),
+                            test: parts,
+                            is_required: test.is_required,
+                        };
                         self.test(value, value, entity, &test.field, &test.expr, site)?;
                     }
                 }
@@ -305,6 +309,9 @@ impl<'a> Walk<'a> {
             Site::Parameter { embed, test, .. } if embed.is_empty() && !test.is_negative() => {
                 Placement::Required
             }
+            Site::Tree { test, is_required: true, .. } if !test.is_negative() => {
+                Placement::Required
+            }
             _ => Placement::Within,
         };
         let kind = UseKind::Filter(Filter { operator: expr.operator, test });
@@ -335,8 +342,10 @@ impl<'a> Walk<'a> {
                     words.extend((*cast == Cast::Other).then_some("cast"));
                     words.extend(aggregate.filter(|word| *word != "count"));
                     words.extend((grouped && aggregate.is_none()).then_some("group by"));
-                    for word in words {
-                        let kind = UseKind::Transform(word);
+                    let transforms = words.into_iter().map(UseKind::Transform);
+                    let text =
+                        (*cast == Cast::Text && aggregate.is_none()).then_some(UseKind::Text);
+                    for kind in transforms.chain(text) {
                         self.fixed_in(value, entity, &field.column, kind)?;
                     }
                 }

@@ -1,0 +1,3 @@
+//! Slow.
+/// p
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_millis(500);
