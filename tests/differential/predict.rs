@@ -56,11 +56,37 @@ pub fn refusals(ask: &Ask) -> Codes {
     {
         codes.insert("LS107");
     }
+    // The server heads the CSV of a write with the names in order, over cells as selected.
+    if writes
+        && comes_back
+        && ask.header("Accept") == Some("text/csv")
+        && !is_headed_well(ask.selection())
+        && shows_protected(target, ask.selection(), true)
+    {
+        codes.insert("LS107");
+    }
     if !codes.is_empty() {
         perhaps.remove(PERHAPS);
     }
     codes.append(&mut perhaps);
     codes
+}
+
+/// Everything, or plain columns in the order of their names.
+fn is_headed_well(selection: Option<&[Item]>) -> bool {
+    let plain = |item: &Item| match item {
+        Item::Column { alias: None, column, json: None, cast: None, aggregate: None } => {
+            Some(column.name)
+        }
+        _ => None,
+    };
+    match selection {
+        None | Some([] | [Item::All]) => true,
+        Some(items) => {
+            let names: Option<Vec<_>> = items.iter().map(plain).collect();
+            names.is_some_and(|names| names.is_sorted_by(|a, b| a < b))
+        }
+    }
 }
 
 fn known(target: &Table, place: &Place, column: &Column) -> Known {
