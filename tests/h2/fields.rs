@@ -33,7 +33,7 @@ fn body(p: &mut Peer, length: &str, pieces: &[&[u8]]) {
 fn a_pseudo_field_in_trailers_goes_no_further() {
     let front = crate::front();
     let mut peer = Peer::open(front.labseal.address());
-    peer.head(1, &request("POST", "/good"));
+    peer.head(1, &[request("POST", "/good"), field("trailer", "x-sum")].concat());
     peer.frame(DATA, 0, 1, b"x");
     peer.whole(1, &fields(&[(":method", "PUT"), ("x-sum", "1")]));
     peer.judge(Answers(1)).unwrap();
