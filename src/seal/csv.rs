@@ -223,10 +223,7 @@ impl Rows {
             let name = text::<V>(self.cells, *cell, input, base, &mut self.text);
             let named = match std::str::from_utf8(name) {
                 Ok(_) if !V::STRICT => record.member(name).map_or(Named::Otherwise, Named::from),
-                Ok(text) => match record.named(name) {
-                    Named::Otherwise if tree.is_hidden_in(text) => Named::Near,
-                    named => named,
-                },
+                Ok(text) => tree.field(text),
                 Err(_) if V::STRICT => return Err(Stop::Malformed),
                 Err(_) => Named::Otherwise,
             };
@@ -255,10 +252,8 @@ impl Rows {
                 }
             });
         }
-        match record.required.iter().find(|(place, _)| !seen.contains(place)) {
-            Some((_, rule)) => Err(Stop::Missing(*rule)),
-            None => Ok(columns),
-        }
+        record.demand(|place| seen.contains(&place))?;
+        Ok(columns)
     }
 
     #[expect(clippy::too_many_arguments, reason = "a row, its bytes, and what a scan has")]
@@ -319,13 +314,7 @@ impl Rows {
             };
             // A sealed cell keeps its quotes: an envelope reads the same with and without them.
             let inset = usize::from(V::STRICT && cell.is_quoted);
-            let (start, end) = (cell.start + inset, cell.end - inset);
-            match act {
-                Act::Keep => {}
-                Act::PutBack => splice.put_back(start, end),
-                Act::Replace => splice.replace(start, end),
-                Act::Drop => splice.remove(start, end),
-            }
+            splice.carry(act, cell.start + inset, cell.end - inset);
         }
         Ok(())
     }

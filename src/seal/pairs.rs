@@ -11,7 +11,7 @@ use super::{
     spelling::Spelling,
     splice::Splice,
     tree::{Named, Tree},
-    visit::{Act, Lexeme, Stop, Visit},
+    visit::{Lexeme, Stop, Visit},
 };
 
 /// The state of a scan between two pieces of input. Positions count from the start of the body.
@@ -50,10 +50,7 @@ impl Pairs {
             let pair = input.get(self.safe - base..).unwrap_or_default();
             self.pair(pair, self.safe, tree, visit, splice)?;
             self.safe = self.at;
-            let required = &tree.node(tree.root()).required;
-            if let Some((_, rule)) = required.iter().find(|(place, _)| !self.seen.contains(place)) {
-                return Err(Stop::Missing(*rule));
-            }
+            tree.node(tree.root()).demand(|place| self.seen.contains(&place))?;
         }
         Ok(())
     }
@@ -81,7 +78,7 @@ impl Pairs {
         if name.contains('\0') {
             return Err(Stop::Malformed);
         }
-        let child = match tree.node(tree.root()).named(name.as_bytes()) {
+        let child = match tree.field(name) {
             Named::Member { place, child } => {
                 if self.seen.contains(&place) {
                     return Err(Stop::Duplicate(tree.node(child).rule));
@@ -90,7 +87,6 @@ impl Pairs {
                 child
             }
             Named::Near => return Err(Stop::Near),
-            Named::Otherwise if tree.is_hidden_in(name) => return Err(Stop::Near),
             Named::Otherwise => {
                 if let Some(closed) = tree.unlisted(tree.node(tree.root()), name.as_bytes()) {
                     visit.unlisted(closed)?;
@@ -108,12 +104,7 @@ impl Pairs {
             }
             visit.leaf(rule, Lexeme::Text(&text), Spelling::Text, made)
         })?;
-        let from = sign.map_or(end, |sign| start + sign + 1);
-        match act {
-            Act::Keep | Act::Drop => {}
-            Act::PutBack => splice.put_back(from, end),
-            Act::Replace => splice.replace(from, end),
-        }
+        splice.carry(act, sign.map_or(end, |sign| start + sign + 1), end);
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use super::{
     splice::Splice,
     strays::Stream,
     tree::{Named, Tree},
-    visit::{Act, Lexeme, Stop, Visit},
+    visit::{Lexeme, Stop, Visit},
 };
 use crate::base::refusal::{Code, Refusal};
 
@@ -122,11 +122,7 @@ impl Parts {
             return Err(Stop::Malformed);
         }
         self.safe = self.at + rest.len();
-        let required = &tree.node(tree.root()).required;
-        match required.iter().find(|(place, _)| !self.seen.contains(place)) {
-            Some((_, rule)) => Err(Stop::Missing(*rule)),
-            None => Ok(()),
-        }
+        tree.node(tree.root()).demand(|place| self.seen.contains(&place))
     }
 
     fn headers<R: Clone, V: Visit>(
@@ -166,7 +162,7 @@ impl Parts {
         if part.name == "_charset_" || part.holds_parts || part.is_encoded {
             return Err(refused());
         }
-        match tree.node(tree.root()).named(part.name.as_bytes()) {
+        match tree.field(&part.name) {
             Named::Member { place, child } => {
                 let rule = tree.node(child).rule;
                 if self.seen.contains(&place) {
@@ -179,7 +175,6 @@ impl Parts {
                 rule.map(Some).ok_or(Stop::Shape)
             }
             Named::Near => Err(Stop::Near),
-            Named::Otherwise if tree.is_hidden_in(&part.name) => Err(Stop::Near),
             Named::Otherwise => Ok(None),
         }
     }
@@ -212,11 +207,7 @@ impl Parts {
             (State::Text(rule), Some(_)) => {
                 let value = Lexeme::Text(text);
                 let act = splice.make(|made| visit.leaf(*rule, value, Spelling::Text, made))?;
-                match act {
-                    Act::Keep | Act::Drop => {}
-                    Act::PutBack => splice.put_back(start, end),
-                    Act::Replace => splice.replace(start, end),
-                }
+                splice.carry(act, start, end);
             }
             (State::Passing(stream), _) => {
                 visit.passes(stream, text)?;

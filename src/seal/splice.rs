@@ -54,6 +54,16 @@ impl Splice {
         self.edits.push(Edit { from, to, change: Change::Made(self.made.len()) });
     }
 
+    /// Does with `from..to` what was decided of it.
+    pub fn carry(&mut self, act: Act, from: usize, to: usize) {
+        match act {
+            Act::Drop => self.remove(from, to),
+            Act::Keep => {}
+            Act::PutBack => self.put_back(from, to),
+            Act::Replace => self.replace(from, to),
+        }
+    }
+
     /// `null` stands in place of `from..to`.
     pub fn replace_with_null(&mut self, from: usize, to: usize) {
         self.edits.push(Edit { from, to, change: Change::Null });

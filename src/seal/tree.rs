@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::visit::Stop;
 use crate::{
     base::near,
     model::{BoundRecord, KeyPlace, Node, Origin, Others, Unknown},
@@ -124,6 +125,14 @@ impl Flat {
         self.members.iter().any(|member| {
             std::str::from_utf8(&member.key).is_ok_and(|declared| near::is_near(declared, text))
         })
+    }
+
+    /// Fails if a member is missing that may not be.
+    pub fn demand(&self, is_seen: impl Fn(u32) -> bool) -> Result<(), Stop> {
+        match self.required.iter().find(|(place, _)| !is_seen(*place)) {
+            Some((_, rule)) => Err(Stop::Missing(*rule)),
+            None => Ok(()),
+        }
     }
 
     /// How many members are declared.
@@ -266,10 +275,18 @@ impl<R> Tree<R> {
         self.bounds.get(index as usize)
     }
 
+    /// What the name of a field of a flat record is. One that hides a declared name is near it.
+    pub fn field(&self, name: &str) -> Named {
+        match self.node(self.root).named(name.as_bytes()) {
+            Named::Otherwise if self.is_hidden_in(name) => Named::Near,
+            named => named,
+        }
+    }
+
     /// Whether a name of a flat record (a column, the field of a form) may be taken by some server
     /// for that of a declared place, wherever it is: a path to it, or several names behind a
     /// separator that is none here.
-    pub fn is_hidden_in(&self, name: &str) -> bool {
+    fn is_hidden_in(&self, name: &str) -> bool {
         // Also what is no name at all, but a body of another format under a wrong content type.
         let separates = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | ' ');
         let words = name.split(separates).chain([name]).map(near::folded);

@@ -205,12 +205,10 @@ impl Scanner {
             splice.remove(frame.drop_from, frame.drop_to);
         }
         if frame.node != ELSEWHERE {
-            for (place, rule) in &tree.node(frame.node).required {
-                let word = self.seen.get(frame.seen_from + *place as usize / 64);
-                if word.is_none_or(|word| word & 1 << (place % 64) == 0) {
-                    return Err(Stop::Missing(*rule));
-                }
-            }
+            tree.node(frame.node).demand(|place| {
+                let word = self.seen.get(frame.seen_from + place as usize / 64);
+                word.is_some_and(|word| word & 1 << (place % 64) != 0)
+            })?;
             self.seen.truncate(frame.seen_from);
         }
         self.held -= usize::from(frame.is_whole);
