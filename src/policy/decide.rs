@@ -51,43 +51,36 @@ impl ApiPolicy {
     /// What may happen. A refusal names the field, the operator and the policy line that decided.
     pub fn plan(&self, operation: &Operation, caller: &Caller) -> Result<Plan, Refusal> {
         let granted = self.grants.of(caller.name());
+        // What is not decided below is nothing that may be sent, and nothing that is opened.
+        let mut plan = Plan {
+            request: RequestPlan::Nothing,
+            filters: vec![None; operation.uses.len()],
+            answer: AnswerPlan::Scan(Node::default()),
+            rights: granted.rights.clone(),
+            binds: self.binds.clone(),
+            head_key: None,
+            unknown: BTreeMap::new(),
+            formats: operation.formats,
+            made: Made,
+        };
         if self.is_open() {
-            return Ok(Plan {
-                request: RequestPlan::Pass,
-                filters: vec![None; operation.uses.len()],
-                answer: AnswerPlan::Pass,
-                rights: granted.rights.clone(),
-                binds: self.binds.clone(),
-                head_key: None,
-                unknown: BTreeMap::new(),
-                formats: operation.formats,
-                made: Made,
-            });
+            (plan.request, plan.answer) = (RequestPlan::Pass, AnswerPlan::Pass);
+            return Ok(plan);
         }
         let standing = self.address(operation)?;
         if standing == Standing::Open {
             // Envelopes are refused there as everywhere: what is opened is what passes, not who
             // gets something of ours opened by having it stored elsewhere.
-            return Ok(Plan {
-                request: RequestPlan::Scan(Node::default()),
-                filters: vec![None; operation.uses.len()],
-                answer: AnswerPlan::Pass,
-                rights: granted.rights.clone(),
-                binds: self.binds.clone(),
-                head_key: None,
-                unknown: BTreeMap::new(),
-                formats: operation.formats,
-                made: Made,
-            });
+            (plan.request, plan.answer) = (RequestPlan::Scan(Node::default()), AnswerPlan::Pass);
+            return Ok(plan);
         }
-        let mut filters = Vec::with_capacity(operation.uses.len());
-        let mut unknown = BTreeMap::new();
-        for one in &operation.uses {
-            self.judge_unlisted(one, &mut unknown)?;
-            filters.push(self.judge_use(one, operation.verb, standing, granted)?);
+        for (one, filter) in operation.uses.iter().zip(&mut plan.filters) {
+            self.judge_unlisted(one, &mut plan.unknown)?;
+            *filter = self.judge_use(one, operation.verb, standing, granted)?;
         }
         let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
-        let request = match (&operation.body, operation.verb) {
+        plan.answer = AnswerPlan::Scan(answer);
+        plan.request = match (&operation.body, operation.verb) {
             (BodyForm::Opaque, Verb::Delete | Verb::Describe | Verb::Read) => RequestPlan::Nothing,
             (BodyForm::Opaque, Verb::Call | Verb::Create | Verb::Replace | Verb::Update) => {
                 RequestPlan::Scan(Node::default())
@@ -96,17 +89,8 @@ impl ApiPolicy {
                 records.filter_map(&mut |field| self.seal_rule(field, operation, granted))?,
             ),
         };
-        Ok(Plan {
-            request,
-            filters,
-            answer: AnswerPlan::Scan(answer),
-            rights: granted.rights.clone(),
-            binds: self.binds.clone(),
-            head_key: head_key(operation),
-            unknown,
-            formats: operation.formats,
-            made: Made,
-        })
+        plan.head_key = head_key(operation);
+        Ok(plan)
     }
 
     /// Refuses or counts what the head says of a field that the policy does not list: a test of it
