@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio_postgres::config::Host;
+
 use crate::policy::{
     diagnostic::Problems,
     document::{Fields, Node, text, truth, word},
@@ -123,8 +125,7 @@ fn database(
     beside: &Beside<'_>,
     problems: &mut Problems,
 ) -> Option<StoreSection> {
-    use tokio_postgres::config::{Config, Host};
-    let Ok(config) = url.parse::<Config>() else {
+    let Ok(config) = url.parse::<tokio_postgres::Config>() else {
         let remedy = "write \"postgres://user@host:port/database\"";
         problems.error(node.at, "store is not the URL of a database", remedy);
         return None;
@@ -142,17 +143,24 @@ fn database(
         None => None,
     };
     let danger = beside.danger.and_then(|node| truth(node, "danger_plaintext", problems));
-    let is_near = config.get_hosts().iter().all(|host| match host {
-        Host::Tcp(host) => is_loopback_host(host),
-        Host::Unix(_) => true,
-    });
-    if tls.is_none() && !is_near && danger != Some(true) {
+    if tls.is_none() && !is_near(&config) && danger != Some(true) {
         let message = "the key store is reached without TLS: its password and its entries are seen";
         let remedy = "add store_tls: {ca: \"file:tls/db-ca.pem\"}, or write danger_plaintext: true";
         problems.error(node.at, message, remedy);
     }
     let folder = problems.file().parent().unwrap_or(Path::new("")).to_owned();
     Some(StoreSection::Postgres { url: url.to_owned(), password, tls, folder })
+}
+
+/// Whether a database is on this machine, as far as its address says.
+pub fn is_near(config: &tokio_postgres::Config) -> bool {
+    let is_near = |host: &Host| match host {
+        Host::Tcp(host) => is_loopback_host(host),
+        Host::Unix(_) => true,
+    };
+    // An address is where the connection goes, whatever the host says.
+    config.get_hosts().iter().all(is_near)
+        && config.get_hostaddrs().iter().all(|address| address.is_loopback())
 }
 
 const LATER: &[&str] = &["aws_kms", "memory", "openbao", "pkcs11", "vault"];
@@ -171,4 +179,21 @@ fn provider_section(node: &Node, problems: &mut Problems) -> Option<ProviderSect
         None => None,
     };
     Some(ProviderSection::File { path: path?, passphrase })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_asked_without_tls() {
+        let near = |url: &str| is_near(&url.parse().unwrap());
+        assert!(near("postgres://u@127.0.0.1/d"));
+        assert!(near("postgres://u@localhost:5433/d"));
+        assert!(near("postgres://u@[::1]/d"));
+        assert!(near("host=/run/postgresql user=u"));
+        assert!(!near("postgres://u@db.lab.local/d"));
+        assert!(!near("postgres://u@127.0.0.1,10.0.0.1/d"));
+        assert!(!near("host=localhost hostaddr=10.0.0.1 user=u"));
+    }
 }

@@ -11,13 +11,14 @@
 //! `query_to_xml` is PostgreSQL's one way to run a statement that names something found in another
 //! without a function. (2026-11)
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow, config::Host};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::{
     base::{class::Mode, ident::ApiName},
+    config::keys::is_near,
     keys::named::Named,
     policy::{Column, Policy},
 };
@@ -115,20 +116,6 @@ async fn run(client: &Client, query: &str) -> anyhow::Result<Vec<SimpleQueryRow>
     Ok(rows.collect())
 }
 
-/// Whether every host is this machine.
-fn is_near(config: &tokio_postgres::Config) -> bool {
-    let is_near = |host: &Host| match host {
-        Host::Tcp(name) => {
-            name.eq_ignore_ascii_case("localhost")
-                || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-        }
-        Host::Unix(_) => true,
-    };
-    // An address is where the connection goes, whatever the host says.
-    config.get_hosts().iter().all(is_near)
-        && config.get_hostaddrs().iter().all(|address| address.is_loopback())
-}
-
 fn finding(row: &SimpleQueryRow, columns: &[(&ApiName, Column<'_>)]) -> anyhow::Result<Finding> {
     let cell = |at| row.try_get(at).ok().flatten().unwrap_or_default();
     let (word, schema, table, name, ddl) = (cell(0), cell(1), cell(2), cell(3), cell(4));
@@ -187,18 +174,6 @@ fn said(word: &str) -> anyhow::Result<(Kind, &'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_this_machine_is_asked_without_tls() {
-        let near = |url: &str| is_near(&url.parse().unwrap());
-        assert!(near("postgres://u@127.0.0.1/d"));
-        assert!(near("postgres://u@localhost:5433/d"));
-        assert!(near("postgres://u@[::1]/d"));
-        assert!(near("host=/run/postgresql user=u"));
-        assert!(!near("postgres://u@db.lab.local/d"));
-        assert!(!near("postgres://u@127.0.0.1,10.0.0.1/d"));
-        assert!(!near("host=localhost hostaddr=10.0.0.1 user=u"));
-    }
 
     #[test]
     fn texts_are_spelled_for_sql() {
