@@ -4,19 +4,9 @@ mod kit;
 
 use std::sync::{Arc, Mutex};
 
-use kit::{Act, Answer, Canaries, Front, Request, fake, front::canary, http::Message};
-
-const HEAD: &str = r#"apiVersion: labseal/v1
-kind: Policy
-classes:
-  mrn:  {id: c-mrn, mode: deterministic, type: text}
-  note: {id: c-note, mode: random, type: text}
-callers:
-  lims: {api_key: {header: X-Api-Key, sha256_file: keys/lims.sha256}}
-grants:
-  lims: {"*": {read: clear, filter: allow, write: allow}}
-apis:
-"#;
+use kit::{
+    Act, Answer, Canaries, Front, Request, fake, front::canary, http::Message, policy::NOTES,
+};
 
 fn code(answer: &Answer) -> Option<&str> {
     answer.header("Labseal-Error")
@@ -60,7 +50,7 @@ struct Shelf {
 fn shelf() -> Shelf {
     let next = Arc::new(Mutex::new(String::new()));
     let shown = next.clone();
-    let front = Front::with(&format!("{HEAD}{RECORDS}"), move |request: &Message| {
+    let front = Front::with(&format!("{NOTES}{RECORDS}"), move |request: &Message| {
         match request.start.starts_with("GET ") {
             true => fake::json(&shown.lock().unwrap()),
             false => vec![Act::Send(fake::answer("204 No Content", &[], b""))],

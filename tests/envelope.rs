@@ -1,17 +1,19 @@
 //! The frozen format: every case in `fixtures/envelope` opens to its value, is sealed again to the
 //! same bytes, and is what a second implementation makes of it. Cases are added, never edited.
 
+mod frozen;
 mod stranger;
 
+use frozen::{Fixed, bytes, unhex};
 use labseal::base::{
     class::{Equality, Mode, Rung},
     ident::{ClassId, Tenant},
     secret::{Plaintext, SecretKey},
 };
 use labseal::crypto::{
-    DataClassKey, IndexClassKey, Kind, Ladder, NoRandomness, NonceSource, Padding, Parity, RingKey,
-    Typed, envelope, normal, open_deterministic, open_random, open_searchable, seal_deterministic,
-    seal_random, seal_searchable,
+    DataClassKey, IndexClassKey, Kind, Ladder, Padding, Parity, RingKey, Typed, envelope, normal,
+    open_deterministic, open_random, open_searchable, seal_deterministic, seal_random,
+    seal_searchable,
 };
 use serde::Deserialize;
 
@@ -40,22 +42,6 @@ struct Case {
     nonce: String,
     kid: String,
     envelope: String,
-}
-
-struct Fixed([u8; 12]);
-
-impl NonceSource for Fixed {
-    fn nonce(&mut self) -> Result<[u8; 12], NoRandomness> {
-        Ok(self.0)
-    }
-}
-
-fn unhex<const N: usize>(text: &str) -> [u8; N] {
-    bytes(text).try_into().unwrap()
-}
-
-fn bytes(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
 }
 
 impl Case {

@@ -1,17 +1,19 @@
 //! Envelopes that are bound to their record: frozen cases, a second implementation, and that a
 //! value opens in its own record and nowhere else. Cases are added, never edited.
 
+mod frozen;
 mod stranger;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
+use frozen::{Fixed, bytes, unhex};
 use labseal::base::{
     class::{Equality, Mode, Rung},
     ident::{ClassId, Tenant},
     secret::{Plaintext, SecretKey},
 };
 use labseal::crypto::{
-    Bond, DataClassKey, IndexClassKey, Kind, Ladder, MAX_KEY, NoRandomness, NonceSource, Nonces,
-    Parity, Record, RingKey, Typed, envelope, normal, seal_random_in, seal_searchable_in,
+    Bond, DataClassKey, IndexClassKey, Kind, Ladder, MAX_KEY, Nonces, Parity, Record, RingKey,
+    Typed, envelope, normal, seal_random_in, seal_searchable_in,
 };
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -35,22 +37,6 @@ struct Case {
     value: String,
     nonce: String,
     envelope: String,
-}
-
-struct Fixed([u8; 12]);
-
-impl NonceSource for Fixed {
-    fn nonce(&mut self) -> Result<[u8; 12], NoRandomness> {
-        Ok(self.0)
-    }
-}
-
-fn unhex<const N: usize>(text: &str) -> [u8; N] {
-    bytes(text).try_into().unwrap()
-}
-
-fn bytes(text: &str) -> Vec<u8> {
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
 }
 
 impl Case {

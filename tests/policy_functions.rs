@@ -1,7 +1,5 @@
 //! What a policy decides about arguments of functions, keys that a request does not name, and PUT.
 
-use std::collections::BTreeMap;
-
 use http::{HeaderMap, HeaderValue};
 use labseal::{
     auth::Facts,
@@ -11,8 +9,8 @@ use labseal::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, FieldRef, Filter, Formats, FunctionDecl, Node, Operation, Page, Placement,
-        Target, Test, Use, UseKind, Verb,
+        BodyForm, FieldRef, Filter, FunctionDecl, Node, Operation, Page, Placement, Target, Test,
+        Use, UseKind, Verb,
     },
     policy::{
         Plan, Policy,
@@ -66,16 +64,7 @@ fn plan(caller: &str, operation: &Operation) -> Result<Plan, Code> {
 }
 
 fn operation(verb: Verb, target: Target) -> Operation {
-    Operation {
-        verb,
-        target,
-        uses: Vec::new(),
-        body: BodyForm::Opaque,
-        answer: Node::default(),
-        formats: Formats::JSON,
-        page: Page::Whole,
-        own_keys: BTreeMap::new(),
-    }
+    Operation { verb, target, page: Page::Whole, ..Operation::unexamined() }
 }
 
 fn function(name: &str) -> (FunctionName, EntityName) {

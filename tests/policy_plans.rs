@@ -1,8 +1,6 @@
 //! What a policy decides: every mode by every use, every right by every place, and what is not
 //! declared.
 
-use std::collections::BTreeMap;
-
 use http::{HeaderMap, HeaderValue};
 use labseal::{
     auth::{Caller, Facts},
@@ -12,8 +10,8 @@ use labseal::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, Direction, FieldRef, Filter, Formats, Node, Nulls, Operation, Page, Placement,
-        Target, Test, Use, UseKind, Verb,
+        BodyForm, Direction, FieldRef, Filter, Node, Nulls, Operation, Page, Placement, Target,
+        Test, Use, UseKind, Verb,
     },
     policy::{
         Plan, Policy,
@@ -96,16 +94,7 @@ const ORDER: UseKind = UseKind::Order { direction: Direction::Ascending, nulls: 
 const PATIENTS: &str = "public.patients";
 
 fn operation(verb: Verb, target: Target) -> Operation {
-    Operation {
-        verb,
-        target,
-        uses: Vec::new(),
-        body: BodyForm::Opaque,
-        answer: Node::default(),
-        formats: Formats::JSON,
-        page: Page::Whole,
-        own_keys: BTreeMap::new(),
-    }
+    Operation { verb, target, page: Page::Whole, ..Operation::unexamined() }
 }
 
 fn patients(verb: Verb) -> Operation {

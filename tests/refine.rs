@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use kit::{Pair, PostgRest, Postgres, Request, labseal::Setup, tee::Tee};
+use kit::{Numbers, Pair, PostgRest, Postgres, Request, labseal::Setup, tee::Tee};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
@@ -103,24 +103,6 @@ const NAMES: &[&str] = &[
 
 const CODES: &[&str] =
     &["", "A", "AB", "ABC", "ABCD", "ABXD", "abcd", "AB-1", "AB-22", "XY", "XYZ"];
-
-/// Numbers that look random and are the same each time.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % limit
-    }
-
-    fn one_of<'a>(&mut self, list: &[&'a str]) -> Option<&'a str> {
-        match self.below(12) {
-            0 => None,
-            _ => Some(list[self.below(list.len())]),
-        }
-    }
-}
 
 const ROWS: usize = 300;
 

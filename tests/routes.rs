@@ -6,24 +6,12 @@ use std::{sync::Mutex, time::Duration};
 
 use labseal::{dialect::DIALECTS, policy::Policy};
 
-use kit::{Act, Answer, Front, Request, fake, front::canary, http::Message};
-
-const HEAD: &str = r#"apiVersion: labseal/v1
-kind: Policy
-classes:
-  mrn:  {id: c-mrn, mode: deterministic, type: text}
-  note: {id: c-note, mode: random, type: text}
-callers:
-  lims: {api_key: {header: X-Api-Key, sha256_file: keys/lims.sha256}}
-grants:
-  lims: {"*": {read: clear, filter: allow, write: allow}}
-apis:
-"#;
+use kit::{Act, Answer, Front, Request, fake, front::canary, http::Message, policy::NOTES};
 
 /// A store of one body under each path, as it came.
 fn store(policy: &str) -> Front {
     let kept: Mutex<Vec<(String, Vec<u8>)>> = Mutex::default();
-    Front::with(&format!("{HEAD}{policy}"), move |request: &Message| {
+    Front::with(&format!("{NOTES}{policy}"), move |request: &Message| {
         let mut words = request.start.split(' ');
         let (method, path) = (words.next().unwrap(), words.next().unwrap().to_owned());
         let mut kept = kept.lock().unwrap();
@@ -106,7 +94,7 @@ fn an_envelope_is_neither_taken_nor_opened_by_an_open_route() {
     ] {
         assert_eq!(code(&front.send("lims", request)), Some("LS103"));
     }
-    let front = Front::with(&format!("{HEAD}{OPEN}"), {
+    let front = Front::with(&format!("{NOTES}{OPEN}"), {
         let last = Mutex::new(Vec::new());
         move |request: &Message| {
             if request.start.starts_with("POST") {
@@ -145,7 +133,7 @@ fn an_open_route_is_not_a_way_around_a_protected_one() {
 fn check(apis: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("policy.yaml");
-    let classes = HEAD.split("callers:").next().unwrap();
+    let classes = NOTES.split("callers:").next().unwrap();
     std::fs::write(&path, format!("{classes}apis:\n{apis}")).unwrap();
     let (policy, _) = Policy::load(&path).unwrap();
     let (_, build) = DIALECTS.iter().find(|(name, _)| *name == "json").unwrap();
@@ -282,7 +270,7 @@ const TABLES: &str = r#"
 
 #[test]
 fn columns_and_tests_of_fields_that_are_not_listed_are_refused_too() {
-    let front = Front::with(&format!("{HEAD}{TABLES}"), kit::front::quiet);
+    let front = Front::with(&format!("{NOTES}{TABLES}"), kit::front::quiet);
     let (c, canaries) = canary();
     for request in [
         Request::post("/patients", &format!(r#"{{"mrn":"M1","name":"{c}"}}"#)),

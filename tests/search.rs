@@ -5,7 +5,7 @@ mod kit;
 
 use std::{fmt::Write as _, sync::OnceLock};
 
-use kit::{Pair, Request};
+use kit::{Numbers, Pair, Request};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
@@ -132,24 +132,6 @@ const TOWNS: &[&str] = &[
     "Zürich",
     "Zurich",
 ];
-
-/// Numbers that look random and are the same each time.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % limit
-    }
-
-    fn one_of<'a>(&mut self, list: &[&'a str]) -> Option<&'a str> {
-        match self.below(12) {
-            0 => None,
-            _ => Some(list[self.below(list.len())]),
-        }
-    }
-}
 
 fn pair() -> &'static Pair {
     static PAIR: OnceLock<Pair> = OnceLock::new();

@@ -88,6 +88,19 @@ apis:
       - {match: "POST /patients", fields: {"$.id": {class: mrn}, "$.value": {class: value}}}
 "#;
 
+/// Records and their notes, to be followed by the APIs that hold them.
+pub const NOTES: &str = r#"apiVersion: labseal/v1
+kind: Policy
+classes:
+  mrn:  {id: c-mrn, mode: deterministic, type: text}
+  note: {id: c-note, mode: random, type: text}
+callers:
+  lims: {api_key: {header: X-Api-Key, sha256_file: keys/lims.sha256}}
+grants:
+  lims: {"*": {read: clear, filter: allow, write: allow}}
+apis:
+"#;
+
 /// Nothing declared: everything passes.
 pub const EMPTY: &str = r#"apiVersion: labseal/v1
 kind: Policy
