@@ -25,6 +25,9 @@ pub struct Node<F> {
     pub others: Option<Box<Others>>,
     /// Whether values of an object here, and of all under it, are bound to a record.
     pub bound: Option<Box<BoundRecord>>,
+    /// What a second member of the same name is, and any after it. Some APIs answer a column and a
+    /// relation under one name.
+    pub again: Option<Box<Node<F>>>,
 }
 
 /// What is said of members that no field is declared for.
@@ -100,6 +103,7 @@ impl<F> Default for Node<F> {
             record: false,
             others: None,
             bound: None,
+            again: None,
         }
     }
 }
@@ -114,7 +118,8 @@ impl<F> Node<F> {
     /// it are elsewhere.
     pub fn is_empty(&self) -> bool {
         let is_closed = self.others.as_ref().is_some_and(|others| others.unknown == Unknown::Deny);
-        self.field.is_none() && self.members.is_empty() && self.elements.is_none() && !is_closed
+        let is_leaf = self.members.is_empty() && self.elements.is_none() && self.again.is_none();
+        self.field.is_none() && is_leaf && !is_closed
     }
 
     /// The same tree with other leaves. A leaf for which `f` gives `None` becomes elsewhere, and
@@ -138,15 +143,19 @@ impl<F> Node<F> {
             Some(node) => Some(node.filter_map(f)?).filter(|node| !node.is_empty()).map(Box::new),
             None => None,
         };
+        let again = match &self.again {
+            Some(node) => Some(Box::new(node.filter_map(f)?)),
+            None => None,
+        };
         let (others, bound) = (self.others.clone(), self.bound.clone());
-        Ok(Node { field, members, elements, record: self.record, others, bound })
+        Ok(Node { field, members, elements, record: self.record, others, bound, again })
     }
 
     /// Every record to which values are bound, this one first.
     pub fn records(&self) -> Vec<&BoundRecord> {
         let mut found: Vec<&BoundRecord> = self.bound.as_deref().into_iter().collect();
         found.extend(self.members.values().flat_map(Self::records));
-        found.extend(self.elements.iter().flat_map(|node| node.records()));
+        found.extend(self.elements.iter().chain(&self.again).flat_map(|node| node.records()));
         found
     }
 
@@ -154,7 +163,7 @@ impl<F> Node<F> {
     pub fn fields(&self) -> Vec<&F> {
         let mut found: Vec<&F> = self.field.iter().collect();
         found.extend(self.members.values().flat_map(Self::fields));
-        found.extend(self.elements.iter().flat_map(|node| node.fields()));
+        found.extend(self.elements.iter().chain(&self.again).flat_map(|node| node.fields()));
         found
     }
 }
@@ -171,6 +180,7 @@ impl<F: Clone> Node<F> {
             record: self.record,
             others: None,
             bound: self.bound.clone(),
+            again: self.again.as_deref().map(|node| Box::new(node.without_others())),
         }
     }
 }

@@ -229,15 +229,17 @@ impl Rows {
             };
             columns.push(match named {
                 Named::Member { place, child } => {
-                    let node = tree.node(child);
-                    if V::STRICT && seen.contains(&place) {
-                        return Err(Stop::Duplicate(node.rule));
+                    let rule = tree.node(child).rule;
+                    let is_again = seen.contains(&place);
+                    if V::STRICT && is_again {
+                        return Err(Stop::Duplicate(rule));
                     }
                     seen.push(place);
-                    match node.rule {
+                    let second = tree.node(child).again.filter(|_| is_again);
+                    match second.map_or(rule, |second| tree.node(second).rule) {
                         Some(rule) => Column::Field(rule),
                         None if V::STRICT => return Err(Stop::Shape),
-                        None => Column::Nested(child),
+                        None => Column::Nested(second.unwrap_or(child)),
                     }
                 }
                 Named::Near => return Err(Stop::Near),

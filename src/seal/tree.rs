@@ -63,6 +63,8 @@ pub(super) struct Flat {
     pub lost: Option<u32>,
     /// The same, if a list stood here.
     pub lost_in_list: Option<u32>,
+    /// The node of a second member of this name, in an answer.
+    pub again: Option<u32>,
 }
 
 /// What a key is.
@@ -241,6 +243,7 @@ impl<R: Clone> Tree<R> {
             }
         }
         flat.lost = needs;
+        flat.again = node.again.as_ref().map(|again| self.lay(again, absence, is_required).0);
         self.nodes.push(flat);
         ((self.nodes.len() - 1) as u32, needs)
     }
@@ -302,7 +305,8 @@ impl<R> Tree<R> {
     /// Every rule at a node and under it.
     pub fn rules_under(&self, node: u32) -> Vec<u32> {
         let flat = self.node(node);
-        let below = flat.members.iter().map(|member| member.node).chain(flat.elements);
+        let members = flat.members.iter().map(|member| member.node);
+        let below = members.chain(flat.elements).chain(flat.again);
         let inner = below.filter(|node| *node != ELSEWHERE).flat_map(|node| self.rules_under(node));
         flat.rule.into_iter().chain(inner).collect()
     }

@@ -42,7 +42,7 @@ impl Scanner {
                     None => Ok(Act::Keep),
                 };
             }
-            if (V::STRICT || self.is_exact) && node.is_container() {
+            if V::STRICT && node.is_container() {
                 return Err(Stop::Shape);
             }
         }
@@ -103,13 +103,16 @@ impl Scanner {
             if let Named::Member { place, child } = named {
                 let place = place as usize;
                 let bit = 1 << (place % 64);
+                self.next = child;
                 if let Some(word) = self.seen.get_mut(top.seen_from + place / 64) {
-                    if V::STRICT && *word & bit != 0 {
-                        return Err(Stop::Duplicate(tree.node(child).rule));
+                    if *word & bit != 0 {
+                        if V::STRICT {
+                            return Err(Stop::Duplicate(tree.node(child).rule));
+                        }
+                        self.next = tree.node(child).again.unwrap_or(child);
                     }
                     *word |= bit;
                 }
-                self.next = child;
                 return Ok(());
             }
         }
@@ -170,7 +173,9 @@ impl Scanner {
             if let Some(rule) = node.rule {
                 self.whole = Some(Whole { rule, depth: self.stack.len() });
                 frame.is_whole = true;
-            } else if (V::STRICT || self.is_exact) && !node.admits(is_array) {
+            } else if V::STRICT && !node.admits(is_array)
+                || self.is_exact && node.is_container() && !node.admits(is_array)
+            {
                 return Err(Stop::Shape);
             } else if let (true, Some(rule)) = (is_array, node.lost_in_list) {
                 return Err(Stop::Missing(rule));
