@@ -15,6 +15,8 @@ use crate::base::ident::EntityName;
 pub struct Node<F> {
     /// The whole value is this field, whatever its JSON type.
     pub field: Option<F>,
+    /// Whether the field is answered as its text: a string, whatever its type.
+    pub is_cast: bool,
     /// If it is an object: its members by unescaped key. Other members are elsewhere.
     pub members: BTreeMap<String, Node<F>>,
     /// If it is an array: what each element is.
@@ -98,6 +100,7 @@ impl<F> Default for Node<F> {
     fn default() -> Self {
         Self {
             field: None,
+            is_cast: false,
             members: BTreeMap::new(),
             elements: None,
             record: false,
@@ -122,14 +125,14 @@ impl<F> Node<F> {
         self.field.is_none() && is_leaf && !is_closed
     }
 
-    /// The same tree with other leaves. A leaf for which `f` gives `None` becomes elsewhere, and
-    /// branches without leaves fall away.
+    /// The same tree with other leaves. `f` is told of each whether it is cast; one for which it gives
+    /// `None` becomes elsewhere, and branches without leaves fall away.
     pub fn filter_map<G, E>(
         &self,
-        f: &mut impl FnMut(&F) -> Result<Option<G>, E>,
+        f: &mut impl FnMut(&F, bool) -> Result<Option<G>, E>,
     ) -> Result<Node<G>, E> {
         let field = match &self.field {
-            Some(field) => f(field)?,
+            Some(field) => f(field, self.is_cast)?,
             None => None,
         };
         let mut members = BTreeMap::new();
@@ -147,8 +150,9 @@ impl<F> Node<F> {
             Some(node) => Some(Box::new(node.filter_map(f)?)),
             None => None,
         };
+        let (is_cast, record) = (self.is_cast, self.record);
         let (others, bound) = (self.others.clone(), self.bound.clone());
-        Ok(Node { field, members, elements, record: self.record, others, bound, again })
+        Ok(Node { field, is_cast, members, elements, record, others, bound, again })
     }
 
     /// Every record to which values are bound, this one first.
@@ -177,6 +181,7 @@ impl<F: Clone> Node<F> {
             members: members.filter_map(|(key, n)| Some((key.clone(), strip(n)?))).collect(),
             elements: self.elements.as_deref().and_then(strip).map(Box::new),
             field: self.field.clone(),
+            is_cast: self.is_cast,
             record: self.record,
             others: None,
             bound: self.bound.clone(),
@@ -195,9 +200,9 @@ mod tests {
         record.members.insert("mrn".into(), Node::leaf(1));
         record.members.insert("note".into(), Node::leaf(2));
         let tree = Node { elements: Some(Box::new(record)), ..Node::default() };
-        let kept = tree.filter_map::<u8, ()>(&mut |leaf| Ok((*leaf == 1).then_some(9))).unwrap();
+        let kept = tree.filter_map::<u8, ()>(&mut |leaf, _| Ok((*leaf == 1).then_some(9))).unwrap();
         assert_eq!(kept.fields(), [&9]);
-        let none = tree.filter_map::<u8, ()>(&mut |_| Ok(None)).unwrap();
+        let none = tree.filter_map::<u8, ()>(&mut |_, _| Ok(None)).unwrap();
         assert!(none.is_empty());
     }
 }

@@ -78,7 +78,10 @@ impl ApiPolicy {
             self.judge_unlisted(one, &mut plan.unknown)?;
             *filter = self.judge_use(one, operation.verb, standing, granted)?;
         }
-        let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
+        let answer = operation.answer.filter_map(&mut |field, is_cast| {
+            let rule = self.open_rule(field, granted)?;
+            Ok::<_, Refusal>(rule.map(|rule| OpenRule { is_cast, ..rule }))
+        })?;
         plan.answer = AnswerPlan::Scan(answer);
         plan.request = match (&operation.body, operation.verb) {
             (BodyForm::Opaque, Verb::Delete | Verb::Describe | Verb::Read) => RequestPlan::Nothing,
@@ -86,7 +89,7 @@ impl ApiPolicy {
                 RequestPlan::Scan(Node::default())
             }
             (BodyForm::Records(records), _) => RequestPlan::Scan(
-                records.filter_map(&mut |field| self.seal_rule(field, operation, granted))?,
+                records.filter_map(&mut |field, _| self.seal_rule(field, operation, granted))?,
             ),
         };
         plan.head_key = head_key(operation);
@@ -265,9 +268,12 @@ impl ApiPolicy {
                 (Sort::Here { .. }, Some(Right::Clear)) => Ok(rule()),
                 (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
             },
-            // A sealed value comes back as its own type, whatever its envelope was cast to.
-            UseKind::Text if class.params.ty.casts_to_itself() => Ok(None),
-            UseKind::Text => unsupported(Code::UnsupportedTransform, "cast"),
+            // The text of `jsonb` is not the one that was written, and which of the two the column
+            // was is not known here.
+            UseKind::Text if class.params.ty == ValueType::Json => {
+                unsupported(Code::UnsupportedTransform, "cast")
+            }
+            UseKind::Text => Ok(None),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
             UseKind::Zone => Ok(None),
         }
@@ -327,7 +333,7 @@ impl ApiPolicy {
         }
         let class = field.class.clone();
         let is_bound = field.is_bound;
-        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound }))
+        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound, is_cast: false }))
     }
 
     fn seal_rule(

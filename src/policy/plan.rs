@@ -155,6 +155,8 @@ pub struct OpenRule {
     pub right: Right,
     /// Whether the value opens in its own record alone.
     pub is_bound: bool,
+    /// Whether the caller gets the text of the value, whatever its type.
+    pub is_cast: bool,
 }
 
 /// How the records of an entity are told apart, where values are bound to them.

@@ -171,7 +171,7 @@ impl Opening {
         if is_watched {
             self.watch.see(number, Some(&typed));
         }
-        self.show(&rule.class, rule.right, &typed, spelling, made)
+        self.show(&rule.class, rule.right, &typed, (spelling, rule.is_cast), made)
     }
 
     /// A string of which nothing is declared: what does not open, or may not be read, passes.
@@ -200,7 +200,7 @@ impl Opening {
             Some((rights, right @ (Right::Clear | Right::Masked | Right::Null | Right::Omit))) => {
                 match self.keys.open(text.bytes()) {
                     Opened::Value { typed, .. } => {
-                        self.show(&rights.class, right, &typed, spelling, made)
+                        self.show(&rights.class, right, &typed, (spelling, false), made)
                     }
                     Opened::Fails { .. } | Opened::NotOurs => None,
                 }
@@ -224,10 +224,14 @@ impl Opening {
         class: &Class,
         right: Right,
         typed: &Typed,
-        spelling: Spelling,
+        (spelling, is_cast): (Spelling, bool),
         made: &mut Vec<u8>,
     ) -> Option<Act> {
         let (counts, act) = match right {
+            Right::Clear if is_cast => {
+                spelling.cast(class.params.ty, typed, made);
+                (&mut self.tally.opened, Act::Replace)
+            }
             Right::Clear => {
                 spelling.value(class.params.ty, typed, made).ok()?;
                 (&mut self.tally.opened, Act::Replace)

@@ -6,7 +6,7 @@ use super::{
     bind,
     cursor::Name,
     declared::{Declared, Entity},
-    select::{Item, Spread},
+    select::{Cast, Item, Spread},
 };
 use crate::{
     base::refusal::{Code, Refusal},
@@ -79,12 +79,13 @@ impl Found {
                     let members = entity.map(Entity::members).unwrap_or_default();
                     members.into_iter().for_each(|(key, node)| self.add(key, node));
                 }
-                Item::Column { alias, field, aggregate: None, .. } => {
+                Item::Column { alias, field, cast, aggregate: None } => {
                     let column = &field.column.text;
                     let leaf = entity.and_then(|entity| entity.field(column));
                     let key =
                         field.json.as_ref().and_then(|json| json.key.as_ref()).unwrap_or(column);
-                    let node = leaf.map(Node::leaf).unwrap_or_default();
+                    let mut node = leaf.map(Node::leaf).unwrap_or_default();
+                    node.is_cast = !node.is_empty() && *cast == Cast::Text;
                     self.add(alias.as_ref().unwrap_or(key).clone(), node);
                 }
                 Item::Column { alias, aggregate: Some(word), .. } => {
