@@ -52,8 +52,9 @@ pub(super) fn page(
     Page::Whole
 }
 
-/// Whether the header of CSV names its cells where a write answers: the server writes the columns
-/// that it returns there, each once and sorted by name, and the cells as they were selected.
+/// Whether the header of CSV names its cells where a write or a function answers: the server writes
+/// the columns that it returns there, each once and sorted by name, and the cells as they were
+/// selected.
 pub(super) fn is_headed(items: &[Item]) -> bool {
     if let [Item::All(_)] = items {
         return true;
