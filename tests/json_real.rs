@@ -32,6 +32,7 @@ apis:
     routes:
       - match: "GET /v1/buckets/lab/collections/patients/records"
         query: {name: name}
+        may_name: [_fields]
         fields: {"$.data[*].id": {class: mrn}, "$.data[*].name": {class: name}, "$.data[*].note": {class: note}, "$.data[*].contacts[*].phone": {class: note}}
       - match: "DELETE /v1/buckets/lab/collections/patients/records"
         query: {name: name}

@@ -70,6 +70,8 @@ pub struct RouteDecl {
     pub is_open: bool,
     /// Protected fields of forms in request bodies.
     pub form: Vec<String>,
+    /// Query parameters whose values may be the names of protected fields.
+    pub may_name: Vec<String>,
 }
 
 /// A declared function.
