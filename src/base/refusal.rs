@@ -92,10 +92,8 @@ codes! {
     UnsupportedProjection = "LS118", 400, "the field is bound to its record, whose key cannot be in this answer", "embed the relation without spreading it, or leave the field out";
     /// A signature covers what would be changed.
     SignedRequest = "LS119", 400, "the request is signed, and sealing what it carries would break the signature", "authenticate to the API by something that does not cover target and body, such as a token or TLS";
-    /// Three members of a record would have one name, so that nobody could tell which is which.
-    SharedName = "LS123", 400, "several members of the answer would have one name", "give each of them an alias of its own";
     /// A parameter would order or test by what it names.
-    NamedByValue = "LS124", 400, "the value of a parameter names a protected field, by which the API would order or test what is sealed", "leave it out, or list the parameter under may_name: of the route if nothing follows from the values of the field";
+    NamedByValue = "LS123", 400, "the value of a parameter names a protected field, by which the API would order or test what is sealed", "leave it out, or list the parameter under may_name: of the route if nothing follows from the values of the field";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.

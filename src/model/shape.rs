@@ -27,8 +27,8 @@ pub struct Node<F> {
     pub others: Option<Box<Others>>,
     /// Whether values of an object here, and of all under it, are bound to a record.
     pub bound: Option<Box<BoundRecord>>,
-    /// What a second member of the same name is, and any after it. Some APIs answer a column and a
-    /// relation under one name.
+    /// What the next member of the same name is: some APIs answer a column and a relation, or several
+    /// columns, under one name.
     pub again: Option<Box<Node<F>>>,
 }
 

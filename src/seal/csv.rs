@@ -229,17 +229,16 @@ impl Rows {
             };
             columns.push(match named {
                 Named::Member { place, child } => {
-                    let rule = tree.node(child).rule;
-                    let is_again = seen.contains(&place);
-                    if V::STRICT && is_again {
-                        return Err(Stop::Duplicate(rule));
+                    let is_seen = |place| seen.contains(&place);
+                    if V::STRICT && is_seen(place) {
+                        return Err(Stop::Duplicate(tree.node(child).rule));
                     }
+                    let (place, child) = record.next_of((place, child), is_seen);
                     seen.push(place);
-                    let second = tree.node(child).again.filter(|_| is_again);
-                    match second.map_or(rule, |second| tree.node(second).rule) {
+                    match tree.node(child).rule {
                         Some(rule) => Column::Field(rule),
                         None if V::STRICT => return Err(Stop::Shape),
-                        None => Column::Nested(second.unwrap_or(child)),
+                        None => Column::Nested(child),
                     }
                 }
                 Named::Near => return Err(Stop::Near),

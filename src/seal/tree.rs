@@ -63,8 +63,8 @@ pub(super) struct Flat {
     pub lost: Option<u32>,
     /// The same, if a list stood here.
     pub lost_in_list: Option<u32>,
-    /// The node of a second member of this name, in an answer.
-    pub again: Option<u32>,
+    /// How many members are told apart, further ones of one name counted.
+    pub places: usize,
 }
 
 /// What a key is.
@@ -97,6 +97,8 @@ pub(super) enum Absence {
 struct Member {
     key: Box<[u8]>,
     node: u32,
+    /// Place and node of further members of this name, in the order in which they come.
+    again: Vec<(u32, u32)>,
 }
 
 impl Flat {
@@ -110,6 +112,19 @@ impl Flat {
         let place = self.members.binary_search_by(|member| member.key.as_ref().cmp(key)).ok()?;
         let member = self.members.get(place)?;
         Some((place as u32, member.node))
+    }
+
+    /// Which of the members of one name comes next: the first of those that was not seen, or the last.
+    #[inline]
+    pub fn next_of(&self, (place, node): (u32, u32), is_seen: impl Fn(u32) -> bool) -> (u32, u32) {
+        let again = self.members.get(place as usize).map_or(&[][..], |member| &member.again);
+        let mut all = again.iter().copied();
+        let mut next = (place, node);
+        while is_seen(next.0) {
+            let Some(other) = all.next() else { break };
+            next = other;
+        }
+        next
     }
 
     /// What a key is, where one that is nearly declared is not let through.
@@ -212,19 +227,26 @@ impl<R: Clone> Tree<R> {
             if let KeyPlace::Member { name, origin: Origin::Added } = &bound.key {
                 self.nodes.push(Flat { is_added: true, ..Flat::default() });
                 let node = self.nodes.len() as u32 - 1;
-                flat.members.push(Member { key: name.as_bytes().into(), node });
+                flat.members.push(Member { key: name.as_bytes().into(), node, again: Vec::new() });
             }
         }
-        for (key, child) in &node.members {
-            let (child, needed) = self.lay(child, absence, is_required);
+        for (key, first) in &node.members {
+            let (child, needed) = self.lay(first, absence, is_required);
             if let (Some(rule), Absence::Loses) = (needed, absence) {
                 flat.required.push((child, rule));
             }
             needs = needs.or(needed);
-            flat.members.push(Member { key: key.as_bytes().into(), node: child });
+            let chain = std::iter::successors(first.again.as_deref(), |node| node.again.as_deref());
+            let again = chain.map(|node| (0, self.lay(node, absence, is_required).0)).collect();
+            flat.members.push(Member { key: key.as_bytes().into(), node: child, again });
         }
         flat.members.sort_by(|one, other| one.key.cmp(&other.key));
-        for member in &flat.members {
+        flat.places = flat.members.len();
+        for member in &mut flat.members {
+            for (place, _) in &mut member.again {
+                *place = flat.places as u32;
+                flat.places += 1;
+            }
             let (word, bit) = look_of(&member.key);
             // Invariant: a place in a filter is below its length.
             flat.filter[word] |= bit;
@@ -243,7 +265,6 @@ impl<R: Clone> Tree<R> {
             }
         }
         flat.lost = needs;
-        flat.again = node.again.as_ref().map(|again| self.lay(again, absence, is_required).0);
         self.nodes.push(flat);
         ((self.nodes.len() - 1) as u32, needs)
     }
@@ -305,8 +326,8 @@ impl<R> Tree<R> {
     /// Every rule at a node and under it.
     pub fn rules_under(&self, node: u32) -> Vec<u32> {
         let flat = self.node(node);
-        let members = flat.members.iter().map(|member| member.node);
-        let below = members.chain(flat.elements).chain(flat.again);
+        let again = flat.members.iter().flat_map(|member| &member.again).map(|(_, node)| *node);
+        let below = flat.members.iter().map(|member| member.node).chain(again).chain(flat.elements);
         let inner = below.filter(|node| *node != ELSEWHERE).flat_map(|node| self.rules_under(node));
         flat.rule.into_iter().chain(inner).collect()
     }

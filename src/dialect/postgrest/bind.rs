@@ -139,8 +139,8 @@ pub(super) fn attach(node: &mut Node<FieldRef>, entity: Option<&Entity>, items: 
 
 /// Refuses an answer with bound values that stand beside the key of another record, or of none.
 pub(super) fn has_its_keys(declared: &Declared, node: &Node<FieldRef>) -> Result<(), Refusal> {
-    for child in node.members.values().flat_map(|child| [Some(child), child.again.as_deref()]) {
-        let Some(child) = child else { continue };
+    let chain = |first| std::iter::successors(Some(first), |node: &&Node<_>| node.again.as_deref());
+    for child in node.members.values().flat_map(chain) {
         if let Some(field) = &child.field
             && declared.bind_of(field).is_some()
             && node.bound.as_ref().is_none_or(|bound| bound.entity != field.entity)

@@ -94,7 +94,7 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
     };
     let answer = match (schema, answers_records) {
         (Some(schema), true) => {
-            let members = embed::members(declared, schema, &walk.select, entity)?;
+            let members = embed::members(declared, schema, &walk.select, entity);
             let mut answer = embed::one_or_many(members, Unit::Record);
             bind::attach(&mut answer, entity, &walk.select);
             bind::has_its_keys(declared, &answer)?;

@@ -8,10 +8,7 @@ use super::{
     declared::{Declared, Entity},
     select::{Cast, Item, Spread},
 };
-use crate::{
-    base::refusal::{Code, Refusal},
-    model::{FieldRef, Node},
-};
+use crate::model::{FieldRef, Node};
 
 /// The entity that an embed path leads to, starting among the items of a selection.
 ///
@@ -55,9 +52,9 @@ pub(super) fn members(
     schema: &str,
     items: &[Item],
     entity: Option<&Entity>,
-) -> Result<BTreeMap<String, Node<FieldRef>>, Refusal> {
+) -> BTreeMap<String, Node<FieldRef>> {
     let mut found = Found::default();
-    found.collect(declared, schema, items, entity)?;
+    found.collect(declared, schema, items, entity);
     found.settled()
 }
 
@@ -72,7 +69,7 @@ impl Found {
         schema: &str,
         items: &[Item],
         entity: Option<&Entity>,
-    ) -> Result<(), Refusal> {
+    ) {
         for item in items {
             match item {
                 Item::All(_) => {
@@ -98,9 +95,9 @@ impl Found {
             let Item::Embed { alias, relation, spread, items, .. } = item else { continue };
             let related = declared.entity(schema, &relation.text);
             match spread {
-                Spread::Spread => self.collect(declared, schema, items, related)?,
+                Spread::Spread => self.collect(declared, schema, items, related),
                 Spread::Nested => {
-                    let inner = members(declared, schema, items, related)?;
+                    let inner = members(declared, schema, items, related);
                     let mut node = one_or_many(inner, Unit::Part);
                     if !node.is_empty() {
                         bind::attach(&mut node, related, items);
@@ -109,30 +106,23 @@ impl Found {
                 }
             }
         }
-        Ok(())
     }
 
     fn add(&mut self, key: String, node: Node<FieldRef>) {
         self.0.entry(key).or_default().push(node);
     }
 
-    /// A second member of a name can be told from the first, and a third from neither.
-    fn settled(self) -> Result<BTreeMap<String, Node<FieldRef>>, Refusal> {
-        let mut settled = BTreeMap::new();
-        for (key, nodes) in self.0 {
-            if nodes.iter().all(Node::is_empty) {
-                continue;
-            }
-            let mut nodes = nodes.into_iter();
-            let mut first = nodes.next().unwrap_or_default();
-            let second = nodes.next();
-            if nodes.any(|other| Some(&other) != second.as_ref()) {
-                return Err(Code::SharedName.into());
-            }
-            first.again = second.map(Box::new);
-            settled.insert(key, first);
-        }
-        Ok(settled)
+    fn settled(self) -> BTreeMap<String, Node<FieldRef>> {
+        let protects =
+            |(_, nodes): &(String, Vec<Node<FieldRef>>)| !nodes.iter().all(Node::is_empty);
+        let chained = |(key, nodes): (String, Vec<Node<FieldRef>>)| {
+            let chain = nodes.into_iter().rev().reduce(|after, node| {
+                let again = Some(Box::new(after));
+                Node { again, ..node }
+            });
+            (key, chain.unwrap_or_default())
+        };
+        self.0.into_iter().filter(protects).map(chained).collect()
     }
 }
 

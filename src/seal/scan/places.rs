@@ -101,18 +101,16 @@ impl Scanner {
                 Named::Otherwise => {}
             }
             if let Named::Member { place, child } = named {
-                let place = place as usize;
-                let bit = 1 << (place % 64);
-                self.next = child;
-                if let Some(word) = self.seen.get_mut(top.seen_from + place / 64) {
-                    if *word & bit != 0 {
-                        if V::STRICT {
-                            return Err(Stop::Duplicate(tree.node(child).rule));
-                        }
-                        self.next = tree.node(child).again.unwrap_or(child);
-                    }
-                    *word |= bit;
+                let seen = self.seen.get_mut(top.seen_from..).unwrap_or_default();
+                let is_seen = |place: u32| is_set(seen, place);
+                if V::STRICT && is_seen(place) {
+                    return Err(Stop::Duplicate(tree.node(child).rule));
                 }
+                let (place, child) = node.next_of((place, child), is_seen);
+                if let Some(word) = seen.get_mut(place as usize / 64) {
+                    *word |= 1 << (place % 64);
+                }
+                self.next = child;
                 return Ok(());
             }
         }
@@ -185,7 +183,7 @@ impl Scanner {
                 frame.node = self.next;
                 frame.is_whole = node.record;
                 frame.is_bound = node.bound.is_some();
-                let words = node.member_count().div_ceil(64);
+                let words = node.places.div_ceil(64);
                 self.seen.resize(self.seen.len() + words, 0);
             }
         }
@@ -210,10 +208,8 @@ impl Scanner {
             splice.remove(frame.drop_from, frame.drop_to);
         }
         if frame.node != ELSEWHERE {
-            tree.node(frame.node).demand(|place| {
-                let word = self.seen.get(frame.seen_from + place as usize / 64);
-                word.is_some_and(|word| word & 1 << (place % 64) != 0)
-            })?;
+            let seen = self.seen.get(frame.seen_from..).unwrap_or_default();
+            tree.node(frame.node).demand(|place| is_set(seen, place))?;
             self.seen.truncate(frame.seen_from);
         }
         self.held -= usize::from(frame.is_whole);
@@ -308,4 +304,9 @@ impl Scanner {
         }
         state
     }
+}
+
+/// Whether the bit of a place is set.
+fn is_set(seen: &[u64], place: u32) -> bool {
+    seen.get(place as usize / 64).is_some_and(|word| word & 1 << (place % 64) != 0)
 }
