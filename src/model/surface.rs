@@ -49,6 +49,8 @@ pub struct EntityDecl {
     pub rest: Rest,
     /// Whether values open in their own record alone.
     pub bind: Option<BindDecl>,
+    /// The columns of the primary key, if the policy names them.
+    pub key: Vec<FieldName>,
 }
 
 /// A declared route of a plain JSON API. Its entity is its `match:` text.

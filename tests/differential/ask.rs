@@ -29,6 +29,8 @@ pub struct Ask {
 /// What a path names.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
+    /// The declared function, by the table whose records it returns.
+    Finder(&'static Table),
     /// A function, and whether the policy lists it.
     Function(&'static str, bool),
     /// A table.
@@ -196,7 +198,7 @@ impl Ask {
     pub fn table(&self) -> Option<&'static Table> {
         match self.target {
             Target::Function(..) => None,
-            Target::Table(table) => Some(table),
+            Target::Finder(table) | Target::Table(table) => Some(table),
         }
     }
 
@@ -237,6 +239,7 @@ impl Ask {
     /// The target.
     pub fn spelled(&self) -> String {
         let mut target = match self.target {
+            Target::Finder(_) => "/rpc/find_patient".to_owned(),
             Target::Function(name, _) => format!("/rpc/{name}"),
             Target::Table(table) => format!("/{}", table.name),
         };
@@ -357,9 +360,18 @@ impl Condition {
 
     /// Every test in it.
     pub fn tests(&self) -> Vec<&Test> {
+        self.placed(true).into_iter().map(|(test, _)| test).collect()
+    }
+
+    /// Every test in it, and whether each record must pass it: nothing but `and` stands around it,
+    /// and nothing is negated. `outside` says it of the condition itself.
+    pub fn placed(&self, outside: bool) -> Vec<(&Test, bool)> {
         match self {
-            Self::Test(test) => vec![test],
-            Self::Tree { of, .. } => of.iter().flat_map(Self::tests).collect(),
+            Self::Test(test) => vec![(test, outside && !test.negated)],
+            Self::Tree { negated, any, of } => {
+                let inside = outside && !negated && !any;
+                of.iter().flat_map(|one| one.placed(inside)).collect()
+            }
         }
     }
 }

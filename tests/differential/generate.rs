@@ -9,8 +9,13 @@ use crate::{
 
 /// Any request that reads.
 pub fn read(c: &mut Choices<'_>, pools: &Pools) -> Ask {
-    let table = &TABLES[*c.pick(&[0, 1, 0, 1, 0, 2, 3, 4, 5, 6, 7, 7, 7, 7])];
-    let mut ask = Ask::new(if c.once_in(14) { "HEAD" } else { "GET" }, Target::Table(table));
+    let table = &TABLES[*c.pick(&[0, 1, 0, 1, 0, 2, 3, 4, 5, 6, 7, 7, 8, 8])];
+    let ask = Ask::new(if c.once_in(14) { "HEAD" } else { "GET" }, Target::Table(table));
+    asked(c, pools, ask, table)
+}
+
+/// Adds all that a read may have.
+pub fn asked(c: &mut Choices<'_>, pools: &Pools, mut ask: Ask, table: &'static Table) -> Ask {
     let many = selection(c, &mut ask, table);
     conditions(c, pools, &mut ask, table);
     if c.once_in(3) {
@@ -33,7 +38,8 @@ pub fn read(c: &mut Choices<'_>, pools: &Pools) -> Ask {
     if c.once_in(5) {
         ask.headers.push(("Prefer", "count=exact".to_owned()));
     }
-    profile(c, &mut ask, "Accept-Profile");
+    let profiled = if ask.method == "POST" { "Content-Profile" } else { "Accept-Profile" };
+    profile(c, &mut ask, profiled);
     ask.sparing = c.once_in(2);
     ask
 }
@@ -50,8 +56,16 @@ pub fn search(c: &mut Choices<'_>, pools: &Pools) -> Ask {
     for _ in 0..c.below(4) {
         let columns = if c.once_in(2) { &dated } else { &rich };
         let column = *c.pick(columns);
-        let (negated, op) = (c.once_in(8), special(c, pools, column));
-        let test = Condition::Test(Test { column, json: None, negated, op });
+        let test = match c.below(6) {
+            3 => special_tree(c, pools, columns, 2),
+            // Several of one column are one span.
+            4 | 5 if column.ladder.dated => {
+                let before = special_test(c, pools, column);
+                ask.params.push(Param::Where(Place::default(), before));
+                special_test(c, pools, column)
+            }
+            _ => special_test(c, pools, column),
+        };
         ask.params.push(Param::Where(Place::default(), test));
     }
     if c.once_in(2) {
@@ -148,8 +162,7 @@ fn column_item(c: &mut Choices<'_>, table: &'static Table, names: &mut usize) ->
         _ => None,
     };
     let cast = match c.below(12) {
-        // Of other types the text is another, so that is not asked for.
-        1 if column.kind == Kind::Text || !column.is_protected() => Some("text"),
+        1 => Some("text"),
         2 if c.once_in(3) => Some(*c.pick(&["int", "varchar", "numeric", "json"])),
         _ => None,
     };
@@ -167,15 +180,17 @@ fn embed(c: &mut Choices<'_>, parent: &'static Table, depth: usize, names: &mut 
     // Only what is at most one can be spread.
     let spread = !relation.is_many && c.once_in(4);
     // Two embeds of one table need two names.
-    // An embed that is named like a column would be that column's value.
-    let is_column = parent.columns.iter().any(|column| column.name == relation.name());
     let alias = match spread {
         true => None,
-        false if is_column || c.once_in(3) => {
-            *names += 1;
-            Some(format!("e{names}"))
-        }
-        false => None,
+        false => match c.below(9) {
+            6..=8 => {
+                *names += 1;
+                Some(format!("e{names}"))
+            }
+            // That of a column.
+            5 if c.once_in(2) => Some(c.pick(parent.columns).name.to_owned()),
+            _ => None,
+        },
     };
     let items = c.some(1, 3, |c| item(c, table(relation.table), depth - 1, names));
     Item::Embed { alias, relation, inner, spread, items }
@@ -259,6 +274,28 @@ fn special(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
         }
         false => Op::Pattern(word, pattern),
     }
+}
+
+fn special_test(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Condition {
+    let (negated, op) = (c.once_in(8), special(c, pools, column));
+    Condition::Test(Test { column, json: None, negated, op })
+}
+
+fn special_tree(
+    c: &mut Choices<'_>,
+    pools: &Pools,
+    columns: &[&'static Column],
+    depth: usize,
+) -> Condition {
+    let (any, negated) = (c.once_in(3), c.once_in(6));
+    let of = c.some(1, 3, |c| match depth > 1 && c.once_in(3) {
+        true => special_tree(c, pools, columns, depth - 1),
+        false => {
+            let column = *c.pick(columns);
+            special_test(c, pools, column)
+        }
+    });
+    Condition::Tree { negated, any, of }
 }
 
 fn op(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {

@@ -287,6 +287,7 @@ fn dialect() -> Box<dyn Dialect> {
         fields,
         rest: Rest::default(),
         bind: None,
+        key: Vec::new(),
     };
     let surface =
         Surface { schemas: vec!["public".into()], entities: vec![entity], ..Surface::default() };

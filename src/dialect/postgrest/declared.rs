@@ -21,12 +21,14 @@ pub(super) struct Entity {
     pub(super) rest: Rest,
     /// Whether values are bound to their record.
     pub(super) bind: Option<BindDecl>,
+    /// The columns of the primary key, where they are known.
+    pub(super) key: Vec<FieldName>,
 }
 
 impl Entity {
     /// One of which the policy says nothing.
     pub(super) fn undeclared(name: EntityName) -> Self {
-        Self { name, columns: BTreeSet::new(), rest: Rest::default(), bind: None }
+        Self { name, columns: BTreeSet::new(), rest: Rest::default(), bind: None, key: Vec::new() }
     }
 
     /// Whether a body must be read to be judged.
@@ -107,6 +109,7 @@ impl Declared {
                 columns,
                 rest: entity.rest.clone(),
                 bind: entity.bind.clone(),
+                key: entity.key.clone(),
             };
             if entities.insert((schema.to_owned(), table.to_owned()), declared).is_some() {
                 wrong(name, "it is declared twice");
