@@ -13,11 +13,10 @@ use crate::{
         ident::EntityName,
         near,
         refusal::{Code, Refusal},
-        secret::Plaintext,
     },
     model::{
-        BodyForm, EntityDecl, FieldRef, Filter, FunctionDecl, KeyPlace, Node, Operation, Target,
-        Test, Unknown, Use, UseKind, Verb,
+        BodyForm, EntityDecl, FieldRef, Filter, FunctionDecl, Node, Operation, Target, Test,
+        Unknown, Use, UseKind, Verb,
     },
 };
 
@@ -78,10 +77,9 @@ impl ApiPolicy {
             self.judge_unlisted(one, &mut plan.unknown)?;
             *filter = self.judge_use(one, operation.verb, standing, granted)?;
         }
-        let answer = operation.answer.filter_map(&mut |field, is_cast| {
-            let rule = self.open_rule(field, granted)?;
-            Ok::<_, Refusal>(rule.map(|rule| OpenRule { is_cast, ..rule }))
-        })?;
+        let answer = operation
+            .answer
+            .filter_map(&mut |field, is_cast| self.open_rule(field, is_cast, granted))?;
         plan.answer = AnswerPlan::Scan(answer);
         plan.request = match (&operation.body, operation.verb) {
             (BodyForm::Opaque, Verb::Delete | Verb::Describe | Verb::Read) => RequestPlan::Nothing,
@@ -92,7 +90,7 @@ impl ApiPolicy {
                 records.filter_map(&mut |field, _| self.seal_rule(field, operation, granted))?,
             ),
         };
-        plan.head_key = head_key(operation);
+        plan.head_key = operation.head_key().cloned();
         Ok(plan)
     }
 
@@ -323,6 +321,7 @@ impl ApiPolicy {
     fn open_rule(
         &self,
         field_ref: &FieldRef,
+        is_cast: bool,
         granted: &Granted,
     ) -> Result<Option<OpenRule>, Refusal> {
         let Some(field) = self.fields.get(field_ref) else { return Ok(None) };
@@ -333,7 +332,7 @@ impl ApiPolicy {
         }
         let class = field.class.clone();
         let is_bound = field.is_bound;
-        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound, is_cast: false }))
+        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound, is_cast }))
     }
 
     fn seal_rule(
@@ -363,32 +362,6 @@ impl ApiPolicy {
             is_bound: field.is_bound,
             line: field.line,
         }))
-    }
-}
-
-/// The key of the record that the request is about, where its head says it.
-fn head_key(operation: &Operation) -> Option<Plaintext> {
-    let request = match &operation.body {
-        BodyForm::Opaque => Vec::new(),
-        BodyForm::Records(node) => node.records(),
-    };
-    let used =
-        request.into_iter().chain(operation.answer.records()).find_map(|bound| {
-            match &bound.key {
-                KeyPlace::Head { used, .. } => Some(*used),
-                KeyPlace::Member { .. } | KeyPlace::Nowhere { .. } => None,
-            }
-        })?;
-    match &operation.uses.get(used)?.kind {
-        UseKind::Filter(Filter { test: Test::Equal(literal), .. }) => Some(literal.clone()),
-        UseKind::Column
-        | UseKind::Conflict
-        | UseKind::Filter(_)
-        | UseKind::Key
-        | UseKind::Order { .. }
-        | UseKind::Text
-        | UseKind::Transform(_)
-        | UseKind::Zone => None,
     }
 }
 

@@ -357,23 +357,6 @@ impl Condition {
             }
         }
     }
-
-    /// Every test in it.
-    pub fn tests(&self) -> Vec<&Test> {
-        self.placed(true).into_iter().map(|(test, _)| test).collect()
-    }
-
-    /// Every test in it, and whether each record must pass it: nothing but `and` stands around it,
-    /// and nothing is negated. `outside` says it of the condition itself.
-    pub fn placed(&self, outside: bool) -> Vec<(&Test, bool)> {
-        match self {
-            Self::Test(test) => vec![(test, outside && !test.negated)],
-            Self::Tree { negated, any, of } => {
-                let inside = outside && !negated && !any;
-                of.iter().flat_map(|one| one.placed(inside)).collect()
-            }
-        }
-    }
 }
 
 impl Test {

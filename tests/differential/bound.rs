@@ -45,6 +45,7 @@ pub fn written(ask: &Ask, target: &'static Table, body: &Body, codes: &mut Codes
         codes.extend(by_other.then_some("LS117"));
     }
     let tested = tested(ask, key);
+    let is_padded = |text: &str| text.ends_with(' ');
     for row in &body.rows {
         let holds = |(_, column, value): &(String, Option<&'static Column>, Value)| {
             column.is_some_and(|column| target.binds(column)) && value.text != "null"
@@ -58,7 +59,11 @@ pub fn written(ask: &Ask, target: &'static Table, body: &Body, codes: &mut Codes
             let has_key = own.iter().any(|(_, _, value)| value.text != "null");
             let is_lost = is_bound && (!has_key || listed == Some(false));
             codes.extend(is_lost.then_some("LS116"));
+            let padded =
+                own.iter().any(|(_, _, value)| is_padded(value.text.trim_end_matches('"')));
+            codes.extend((padded && listed != Some(false)).then_some("LS420"));
         } else {
+            codes.extend(tested.as_deref().is_some_and(is_padded).then_some("LS420"));
             let said: Option<String> = own
                 .first()
                 .map(|(_, _, value)| serde_json::from_str(&value.text).unwrap_or_default());

@@ -26,6 +26,7 @@ mod patterns;
 mod predict;
 mod refined;
 mod schema;
+mod search;
 mod values;
 mod writes;
 
@@ -122,7 +123,7 @@ impl Bench {
             0..=9 => generate::read(c, &self.pools),
             10..=16 => writes::write(c, &self.pools),
             17 | 18 => writes::call(c, &self.pools),
-            20..=23 => generate::search(c, &self.pools),
+            20..=23 => search::search(c, &self.pools),
             _ => writes::slip(c),
         }
     }

@@ -3,13 +3,32 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    ask::{Ask, Condition, Item, Op, Param, Place, Target, Term},
+    ask::{Ask, Condition, Item, Op, Param, Place, Target, Term, Test},
     forms::Format,
     lab::{Column, Table, table},
     patterns::{Reply, bound, pattern},
 };
 
 type Codes = BTreeSet<&'static str>;
+
+impl Condition {
+    /// Every test in it.
+    pub fn tests(&self) -> Vec<&Test> {
+        self.placed(true).into_iter().map(|(test, _)| test).collect()
+    }
+
+    /// Every test in it, and whether each record must pass it: nothing but `and` stands around it,
+    /// and nothing is negated. `outside` says it of the condition itself.
+    pub fn placed(&self, outside: bool) -> Vec<(&Test, bool)> {
+        match self {
+            Self::Test(test) => vec![(test, outside && !test.negated)],
+            Self::Tree { negated, any, of } => {
+                let inside = outside && !negated && !any;
+                of.iter().flat_map(|one| one.placed(inside)).collect()
+            }
+        }
+    }
+}
 
 /// What forbids to filter or order by a column here.
 pub fn forbids(ask: &Ask, target: &'static Table, column: &Column, codes: &mut Codes) {
