@@ -55,6 +55,11 @@ fn names_that_a_server_could_take_for_a_protected_one_are_refused() {
             post("/patients", format!(r#"{{"mrn ":"{c}"}}"#)),
             post("/patients", format!(r#"{{"\u004drn":"{c}"}}"#)),
             post("/patients", format!(r#"{{"mrn\u0000":"{c}"}}"#)),
+            post("/patients", format!(r#"{{"m\u200brn":"{c}"}}"#)),
+            post("/patients", format!(r#"{{"patients.mrn":"{c}"}}"#)),
+            post("/patients", format!(r#"{{"mrn::text":"{c}"}}"#)),
+            post("/patients", format!(r#"{{"\"mrn\"":"{c}"}}"#)),
+            post("/patients", format!(r#"{{"ward;mrn":"{c}"}}"#)),
             get(format!("/patients?MRN=eq.{c}")),
         ]
     });

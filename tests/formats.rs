@@ -294,6 +294,8 @@ fn csv_and_forms_that_servers_read_differently_are_refused() {
             send("text/csv", format!("mrn,ward\n{canary},A,B\n")),
             send("text/csv", format!("mrn,ward\n\"{canary},A\n")),
             send("text/csv", format!("ward\n\0{canary}\n")),
+            send("text/csv", format!("\u{feff}\nmrn\n{canary}\n")),
+            send("text/csv", format!(" \t\nmrn\n{canary}\n")),
             send("text/csv", String::new()),
             send(FORM, format!("ward=A;mrn={canary}")),
         ]
@@ -307,6 +309,8 @@ fn csv_and_forms_that_servers_read_differently_are_refused() {
     all_refused("LS113", |canary| {
         vec![
             send("text/csv", format!("MRN\n{canary}\n")),
+            send("text/csv", format!("\u{feff}mrn\n{canary}\n")),
+            send("text/csv", format!("'mrn'\n{canary}\n")),
             send("text/csv", format!("ward;mrn\nA;{canary}\n")),
             send(FORM, format!("mrn+={canary}")),
             send(FORM, format!("patient[mrn]={canary}")),

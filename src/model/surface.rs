@@ -83,6 +83,8 @@ pub struct FunctionDecl {
     pub name: FunctionName,
     /// The protected arguments.
     pub arguments: Vec<FieldName>,
+    /// The arguments that the policy says need no protection. It takes no others.
+    pub plain: Vec<FieldName>,
     /// The declared entity whose records it returns.
     pub returns: Option<EntityName>,
 }

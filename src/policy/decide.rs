@@ -10,7 +10,7 @@ use crate::{
     auth::Caller,
     base::{
         class::{Mode, ValueType},
-        ident::EntityName,
+        ident::{EntityName, FieldName},
         near,
         refusal::{Code, Refusal},
     },
@@ -83,6 +83,10 @@ impl ApiPolicy {
         plan.answer = AnswerPlan::Scan(answer);
         plan.request = match (&operation.body, operation.verb) {
             (BodyForm::Opaque, Verb::Delete | Verb::Describe | Verb::Read) => RequestPlan::Nothing,
+            // A declared function takes what is listed.
+            (BodyForm::Opaque, Verb::Call) if standing == Standing::Declared => {
+                RequestPlan::Nothing
+            }
             (BodyForm::Opaque, Verb::Call | Verb::Create | Verb::Replace | Verb::Update) => {
                 RequestPlan::Scan(Node::default())
             }
@@ -112,6 +116,10 @@ impl ApiPolicy {
             | UseKind::Zone => return Ok(()),
             UseKind::Filter(filter) => filter.operator,
         };
+        if self.lists_argument(one) == Some(false) {
+            let function = one.entity.as_ref().map(EntityName::as_str).unwrap_or_default();
+            return Err(Refusal::new(Code::UnknownField).on(function).by(word));
+        }
         let listed = |entity: &&EntityDecl| {
             entity.fields.contains(&one.column) || entity.rest.plain.contains(&one.column)
         };
@@ -126,6 +134,14 @@ impl ApiPolicy {
                 Ok(())
             }
         }
+    }
+
+    /// Whether an argument of a function is listed, or nearly; `None` if it is none.
+    fn lists_argument(&self, one: &Use) -> Option<bool> {
+        let is_own = |f: &&FunctionDecl| Some(FunctionDecl::arguments_of(&f.name)) == one.entity;
+        let function = self.surface.functions.iter().find(is_own)?;
+        let is_near = |name: &FieldName| near::is_near(name.as_str(), one.column.as_str());
+        Some(function.plain.contains(&one.column) || function.arguments.iter().any(is_near))
     }
 
     /// Refuses what could carry values past the policy: writes to what is not declared, and calls.

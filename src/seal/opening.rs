@@ -191,13 +191,23 @@ impl Opening {
         let rights = self.rights.clone();
         let rights = self.keys.class_of(kid).and_then(|class| rights.by_class.get(class));
         let shown = match rights.map(|rights| (rights, rights.read)) {
-            None | Some((_, Right::Deny)) => None,
+            None => None,
+            // Nothing of a value that is withheld goes out, whether it would open here or not.
+            Some((rights, Right::Deny | Right::Null)) => {
+                tally::count(&mut self.tally.withheld, &rights.class.name);
+                spelling.null(made);
+                Some(Act::Replace)
+            }
+            Some((rights, Right::Omit)) => {
+                tally::count(&mut self.tally.withheld, &rights.class.name);
+                Some(Act::Drop)
+            }
             Some((rights, Right::Sealed)) if mode == rights.class.params.mode => {
                 tally::count(&mut self.tally.withheld, &rights.class.name);
                 Some(Act::Keep)
             }
             Some((_, Right::Sealed)) => None,
-            Some((rights, right @ (Right::Clear | Right::Masked | Right::Null | Right::Omit))) => {
+            Some((rights, right @ (Right::Clear | Right::Masked))) => {
                 match self.keys.open(text.bytes()) {
                     Opened::Value { typed, .. } => {
                         self.show(&rights.class, right, &typed, (spelling, false), made)

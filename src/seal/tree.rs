@@ -127,20 +127,10 @@ impl Flat {
         next
     }
 
-    /// What a key is, where one that is nearly declared is not let through.
-    pub fn named(&self, key: &[u8]) -> Named {
-        match self.member(key) {
-            Some(member) => member.into(),
-            None if self.is_near(key) => Named::Near,
-            None => Named::Otherwise,
-        }
-    }
-
-    /// Whether some server may take `key` for a declared one that it is not.
-    fn is_near(&self, key: &[u8]) -> bool {
-        let Ok(text) = std::str::from_utf8(key) else { return false };
+    /// Whether some server may take `name` for a declared one that it is not.
+    fn is_near(&self, name: &str) -> bool {
         self.members.iter().any(|member| {
-            std::str::from_utf8(&member.key).is_ok_and(|declared| near::is_near(declared, text))
+            std::str::from_utf8(&member.key).is_ok_and(|declared| near::is_near(declared, name))
         })
     }
 
@@ -299,28 +289,28 @@ impl<R> Tree<R> {
         self.bounds.get(index as usize)
     }
 
-    /// What the name of a field of a flat record is. One that hides a declared name is near it.
+    /// What a key of an object is, where one that is nearly declared is not let through. A key of
+    /// several words may be a path, and is near whatever is declared anywhere.
+    pub fn named(&self, node: &Flat, key: &[u8]) -> Named {
+        if let Some(member) = node.member(key) {
+            return member.into();
+        }
+        let Ok(name) = std::str::from_utf8(key) else { return Named::Otherwise };
+        let is_near = node.is_near(name) || near::hides(name, |word| self.is_near_any(word));
+        if is_near { Named::Near } else { Named::Otherwise }
+    }
+
+    /// What the name of a field of a flat record (a column, the field of a form) is: one that is
+    /// near a declared place is, wherever that place is.
     pub fn field(&self, name: &str) -> Named {
-        match self.node(self.root).named(name.as_bytes()) {
-            Named::Otherwise if self.is_hidden_in(name) => Named::Near,
+        match self.named(self.node(self.root), name.as_bytes()) {
+            Named::Otherwise if self.is_near_any(name) => Named::Near,
             named => named,
         }
     }
 
-    /// Whether a name of a flat record (a column, the field of a form) may be taken by some server
-    /// for that of a declared place, wherever it is: a path to it, or several names behind a
-    /// separator that is none here.
-    fn is_hidden_in(&self, name: &str) -> bool {
-        // Also what is no name at all, but a body of another format under a wrong content type.
-        let separates = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | ' ');
-        let words = name.split(separates).chain([name]).map(near::folded);
-        let members = || self.nodes.iter().flat_map(|node| &node.members);
-        let declared = |word: &str| {
-            members().any(|member| {
-                std::str::from_utf8(&member.key).is_ok_and(|key| key.to_lowercase() == word)
-            })
-        };
-        words.filter(|word| !word.is_empty()).any(|word| declared(&word))
+    fn is_near_any(&self, name: &str) -> bool {
+        self.nodes.iter().any(|node| node.is_near(name))
     }
 
     /// Every rule at a node and under it.
@@ -370,10 +360,27 @@ mod tests {
         let near =
             ["MRN", "\u{feff}mrn", " 'mrn'", "id;mrn;x", "a\tmrn", "contact.name", "{'mrn':1}"];
         for name in near.into_iter().chain(["contact[0]", "p[NAME]", "name", "<mrn>x", "mrn[]"]) {
-            assert!(tree.is_hidden_in(name), "{name}");
+            assert_eq!(tree.field(name), Named::Near, "{name}");
         }
         for name in ["", "mrn_source", "surname", "id", ";;", "mrns"] {
-            assert!(!tree.is_hidden_in(name), "{name}");
+            assert_eq!(tree.field(name), Named::Otherwise, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_near_what_its_object_declares_and_a_path_near_what_is_declared_anywhere() {
+        let mut node = Node::default();
+        node.members.insert("mrn".into(), Node::leaf(1));
+        let mut contact = Node::default();
+        contact.members.insert("name".into(), Node::leaf(2));
+        node.members.insert("contact".into(), contact);
+        let tree = Tree::new(&node, Absence::Loses, |_| false);
+        let root = tree.node(tree.root());
+        for key in ["MRN", "'mrn'", "m\u{200b}rn", "mrn::text", "people.mrn", "contact.name"] {
+            assert_eq!(tree.named(root, key.as_bytes()), Named::Near, "{key}");
+        }
+        for key in ["name", "NAME", "ward.code", "mrn_source"] {
+            assert_eq!(tree.named(root, key.as_bytes()), Named::Otherwise, "{key}");
         }
     }
 

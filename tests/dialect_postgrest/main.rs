@@ -35,6 +35,7 @@ fn surface() -> Surface {
         functions: vec![FunctionDecl {
             name: FunctionName::new("lab.find_patient"),
             arguments: vec![FieldName::new("number")],
+            plain: vec![FieldName::new("ward")],
             returns: Some(EntityName::new("lab.patients")),
         }],
         routes: Vec::new(),

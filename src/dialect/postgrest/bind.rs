@@ -20,8 +20,7 @@ use crate::{
     base::refusal::{Code, Refusal},
     dialect::text::Edit,
     model::{
-        BindDecl, BoundRecord, FieldRef, Filter, KeyPlace, Node, Origin, Others, Test, Unknown,
-        Use, UseKind, Verb,
+        BindDecl, BoundRecord, FieldRef, Filter, KeyPlace, Node, Origin, Test, Use, UseKind, Verb,
     },
 };
 
@@ -36,12 +35,7 @@ pub(super) fn body(
     uses: &[Use],
     sites: &[Site],
 ) -> Result<Node<FieldRef>, Refusal> {
-    let mut record = Node { members: entity.members(), record: true, ..Node::default() };
-    if entity.rest.unknown != Unknown::Pass {
-        let plain = entity.rest.plain.iter().map(|field| field.as_str().to_owned()).collect();
-        let (entity, unknown) = (entity.name.clone(), entity.rest.unknown);
-        record.others = Some(Box::new(Others { entity, plain, unknown }));
-    }
+    let mut record = entity.record();
     if let Some(bind) = &entity.bind {
         let key = written_key(entity, bind, verb, headers, uses, sites)?;
         record.bound = Some(Box::new(BoundRecord { entity: entity.name.clone(), key }));

@@ -85,7 +85,7 @@ impl Scanner {
                 false => Some(inside),
             };
             let named = match text {
-                Some(text) if V::STRICT => node.named(text),
+                Some(text) if V::STRICT => tree.named(node, text),
                 Some(text) => node.member(text).map_or(Named::Otherwise, Named::from),
                 None => Named::Otherwise,
             };
