@@ -86,9 +86,7 @@ impl Decoder {
             }
             Coding::Deflate => Decoding::Deflate(Inflate::default()),
             Coding::Gzip => Decoding::Gzip(Box::default()),
-            Coding::Zstd => {
-                Decoding::Zstd(Box::new(Unzstd::new().map_err(|_| Broken::Malformed)?))
-            }
+            Coding::Zstd => Decoding::Zstd(Box::new(Unzstd::new().map_err(|_| Broken::Malformed)?)),
         };
         Ok(Self { decoding, came: 0, gave: 0, most })
     }
@@ -356,7 +354,11 @@ mod tests {
     fn a_body_of_many_members_with_next_to_nothing_in_them_is_given_up() {
         for coding in [Coding::Gzip, Coding::Zstd] {
             let (empty, byte) = (encoded(coding, false, b""), encoded(coding, false, b"x"));
-            assert_eq!(decoded(coding, &empty.repeat(16), 7).as_deref(), Ok(&b""[..]), "{coding:?}");
+            assert_eq!(
+                decoded(coding, &empty.repeat(16), 7).as_deref(),
+                Ok(&b""[..]),
+                "{coding:?}"
+            );
             let line = encoded(coding, false, &[b'y'; 100]).repeat(1000);
             assert_eq!(decoded(coding, &line, 1000).map(|all| all.len()), Ok(100_000));
             for member in [empty, byte] {

@@ -16,7 +16,9 @@ use std::{
     time::Duration,
 };
 
-use http::{Extensions, HeaderValue, Method, Request, Response, Uri, header::CONNECTION, uri::PathAndQuery};
+use http::{
+    Extensions, HeaderValue, Method, Request, Response, Uri, header::CONNECTION, uri::PathAndQuery,
+};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
