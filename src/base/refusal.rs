@@ -131,6 +131,8 @@ codes! {
     BodyTooLarge = "LS405", 413, "the body is larger than the limit", "send it in parts, or raise limits.body_bytes in the configuration";
     /// More records than are filtered or ordered after opening.
     TooManyRecords = "LS406", 413, "there are more records than can be filtered or ordered after opening", "narrow the request, or raise proxy_sort: in the policy or db-max-rows of the API";
+    /// More members of a coded body than what comes of them is worth.
+    TooManyMembers = "LS408", 413, "the coded body has too many members for what is in them", "compress the body as a whole";
     /// A protected write in a content type that cannot be read.
     UnsupportedContentType = "LS410", 415, "protected values cannot be found in this content type", "send application/json in UTF-8";
     /// A protected write in a content encoding that cannot be read.
