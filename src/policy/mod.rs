@@ -18,6 +18,7 @@ mod ladder;
 pub mod leakage;
 pub mod mask;
 mod migration;
+mod mixed;
 mod names;
 pub mod plan;
 mod records;
