@@ -40,7 +40,8 @@ impl FromStr for Day {
         else {
             return Err(NotADay);
         };
-        if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day)
+        {
             return Err(NotADay);
         }
         // Howard Hinnant's days_from_civil; what is not a day does not come back as it went in.
@@ -70,13 +71,25 @@ mod tests {
             assert_eq!(text.parse::<Day>().unwrap().to_string(), text);
         }
         for text in [
-            "", "2026", "2026-1-1", "2026-02-29", "2026-13-01", "2026-00-10", "2026-04-31",
-            "1969-12-31", "2026-01-01-01", "2026-01-01T00", "+2026-01-01", "10000-01-01",
-            "2026-01--1", "9223372036854775807-01-01",
+            "",
+            "2026",
+            "2026-1-1",
+            "2026-02-29",
+            "2026-13-01",
+            "2026-00-10",
+            "2026-04-31",
+            "1969-12-31",
+            "2026-01-01-01",
+            "2026-01-01T00",
+            "+2026-01-01",
+            "10000-01-01",
+            "2026-01--1",
+            "9223372036854775807-01-01",
         ] {
             assert_eq!(text.parse::<Day>(), Err(NotADay), "{text}");
         }
-        let (one, other): (Day, Day) = ("2026-02-27".parse().unwrap(), "2026-03-01".parse().unwrap());
+        let (one, other): (Day, Day) =
+            ("2026-02-27".parse().unwrap(), "2026-03-01".parse().unwrap());
         assert_eq!(one.days_until(other), 2);
         assert_eq!(Day::of(Duration::from_secs(one.end() as u64 - 1)), one);
         assert_eq!(Day::of(Duration::from_secs(one.end() as u64)), "2026-02-28".parse().unwrap());

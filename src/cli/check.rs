@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 use super::live::{self, Live};
 use crate::{
     app,
+    base::{
+        clock::{Clock as _, SystemClock},
+        day::Day,
+    },
     config::Config,
     policy::{Diagnostic, Policy, Severity, leakage::Leak},
 };
@@ -65,6 +69,7 @@ pub fn examine(config: &Path) -> Findings {
         Ok((policy, warnings)) => {
             diagnostics.extend(warnings);
             diagnostics.extend(config.compare(&policy));
+            diagnostics.extend(policy.overdue(Day::of(SystemClock.wall())));
             diagnostics.extend(app::build_dialects(&policy).err().unwrap_or_default());
             Some(policy)
         }

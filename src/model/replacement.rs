@@ -37,8 +37,8 @@ pub enum Alternative {
         pattern: Literal,
         /// Whether case counts.
         case: Case,
-        /// What envelopes of the class begin with, since the pattern may fit them too.
-        unlike: String,
+        /// What envelopes of the class are, if the pattern may fit them too.
+        unlike: Option<Unlike>,
     },
     /// A text in this half-open range: an envelope.
     Range(String, String),
@@ -49,6 +49,15 @@ pub enum Alternative {
         /// In which sense.
         equality: Sameness,
     },
+}
+
+/// Texts that a pattern is not meant to fit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlike {
+    /// What they begin with.
+    pub start: String,
+    /// How many characters follow at least.
+    pub least: usize,
 }
 
 /// When two values in clear are equal.

@@ -147,7 +147,11 @@ pub(super) fn field(
         }
         (None, mode @ Some(_)) => {
             if let Some(migration) = migration {
-                problems.error(migration.at, "a plain field is never sealed", "leave migration out");
+                problems.error(
+                    migration.at,
+                    "a plain field is never sealed",
+                    "leave migration out",
+                );
             }
             plain(at, mode, why, "a field", problems);
             Some(Reading::Plain)

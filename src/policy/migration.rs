@@ -151,7 +151,8 @@ pub(super) fn read(node: &Node, problems: &mut Problems) -> Migration {
         ("plaintext_ok", |until| Migration::PlaintextOk { until }),
         ("sealed", |_| Migration::Sealed),
     ];
-    let state = state.and_then(|node| word(node, "the state of a migration", &words, &[], problems));
+    let state =
+        state.and_then(|node| word(node, "the state of a migration", &words, &[], problems));
     let Some(state) = state else { return Migration::Sealed };
     // Whether a word is `sealed` does not depend on the day.
     let is_sealed = state(Day::of(Default::default())) == Migration::Sealed;

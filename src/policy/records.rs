@@ -77,8 +77,7 @@ impl Bind<'_> {
         };
         let key = FieldRef { entity: entity.clone(), field: FieldName::new(self.key) };
         let class = declared.fields.iter().find(|(field, _)| *field == key);
-        let is_mixed =
-            class.is_some_and(|(_, field)| field.migration != Migration::Sealed);
+        let is_mixed = class.is_some_and(|(_, field)| field.migration != Migration::Sealed);
         let form = match class.map(|(_, field)| &field.class) {
             Some(class) if class.params.mode != Mode::Deterministic => {
                 let mode = class.params.mode.as_str();

@@ -201,7 +201,14 @@ fn can_bind(bind: &Bind<'_>, pattern: &str, problems: &mut Problems) -> bool {
 }
 
 fn of_parameter(class: Arc<Class>, line: usize) -> Field {
-    Field { class, unique: false, argument: None, line, is_bound: false, migration: Migration::Sealed }
+    Field {
+        class,
+        unique: false,
+        argument: None,
+        line,
+        is_bound: false,
+        migration: Migration::Sealed,
+    }
 }
 
 /// `METHOD /path/{parameter}`.

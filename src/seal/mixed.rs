@@ -23,10 +23,13 @@ use crate::{
     keys::Snapshot,
     model::{
         Bound, Case, Test,
-        replacement::{Alternative, Literal, Replacement, Sameness},
+        replacement::{Alternative, Literal, Replacement, Sameness, Unlike},
     },
     policy::plan::Class,
 };
+
+/// Characters of the shortest body of an envelope: flags, kid, nonce and tag in base64url.
+const BODY: usize = (6 + 12 + 16) * 4 / 3;
 
 /// Whether text is a value in clear.
 pub(super) fn is_clear(text: &[u8], keys: &Snapshot) -> bool {
@@ -38,11 +41,9 @@ pub(super) fn text_of(value: Lexeme<'_>) -> Option<Plaintext> {
     match value {
         Lexeme::String(inside, traits) if traits.escaped => value::text_of(inside).ok(),
         Lexeme::String(text, _) | Lexeme::Text(text) => Some(Plaintext::new(text.to_vec())),
-        Lexeme::Container(_)
-        | Lexeme::False
-        | Lexeme::Null
-        | Lexeme::Number(_)
-        | Lexeme::True => None,
+        Lexeme::Container(_) | Lexeme::False | Lexeme::Null | Lexeme::Number(_) | Lexeme::True => {
+            None
+        }
     }
 }
 
@@ -91,16 +92,18 @@ fn same(class: &Class, typed: Option<Typed>) -> Result<Vec<Alternative>, &'stati
         | ValueType::Numeric { .. }
         | ValueType::SmallInt
         | ValueType::Uuid => (Sameness::Exact, vec![text.to_owned()]),
-        ValueType::Timestamp => (Sameness::Exact, vec![text.replacen('T', " ", 1), text.to_owned()]),
-        ValueType::TimestampTz => return Err("a point in time in clear may be spelled in any zone"),
+        ValueType::Timestamp => {
+            (Sameness::Exact, vec![text.replacen('T', " ", 1), text.to_owned()])
+        }
+        ValueType::TimestampTz => {
+            return Err("a point in time in clear may be spelled in any zone");
+        }
         ValueType::Json => return Err("JSON in clear may be spelled in many ways"),
         ValueType::Text | ValueType::VarChar(_) => match class.params.equality {
             Equality::Ci => (Sameness::Folded, vec![text.to_owned()]),
             Equality::CiAi => return Err("the API cannot ignore accents in values in clear"),
             Equality::Exact => (Sameness::Exact, vec![text.to_owned()]),
-            Equality::PadSpace => {
-                (Sameness::Padded, vec![text.trim_end_matches(' ').to_owned()])
-            }
+            Equality::PadSpace => (Sameness::Padded, vec![text.trim_end_matches(' ').to_owned()]),
         },
     };
     let same = |text| Alternative::Same { literal: Literal::new(text), equality };
@@ -114,7 +117,10 @@ fn like(class: &Class, pattern: &Plaintext, case: Case) -> Result<Alternative, &
         Equality::CiAi => return Err("the API cannot ignore accents in values in clear"),
         Equality::Exact | Equality::PadSpace => case,
     };
-    let unlike = format!("ls1s{}", class.params.rungs.len());
+    let rungs = class.params.rungs.len();
+    let fits = pattern.starts_with(['l', '%', '_', '\\'])
+        || (case == Case::Folded && pattern.starts_with('L'));
+    let unlike = fits.then(|| Unlike { start: format!("ls1s{rungs}"), least: 12 * rungs + BODY });
     Ok(Alternative::Like { pattern: Literal::new(pattern.to_owned()), case, unlike })
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::{
     json::Traits,
-    mixed,
-    proof,
+    mixed, proof,
     record::Records,
     spelling::Spelling,
     strays::Stream,
@@ -195,9 +194,7 @@ impl Opening {
         }
         let shown = self.clear_shown(number, rule, value, spelling, made);
         match (shown, rule.class.on_integrity) {
-            (None, OnIntegrity::Fail) => {
-                Err(Refusal::new(Code::MixedValue).on(&rule.field).into())
-            }
+            (None, OnIntegrity::Fail) => Err(Refusal::new(Code::MixedValue).on(&rule.field).into()),
             (None, OnIntegrity::Mark) => Ok(None),
             (Some(act), _) => {
                 *self.tally.clear.entry(rule.field.clone()).or_default() += 1;

@@ -146,9 +146,8 @@ impl Readdress<'_> {
             Opened::Value { typed, .. } => Some(typed),
             Opened::Fails { .. } | Opened::NotOurs => literal(class, text.expose()).ok(),
         };
-        let either = mixed::either(class, &filter.test, replacement, typed).map_err(|reason| {
-            refused(rule, Code::MixedTest).by(filter.operator).reason(reason)
-        })?;
+        let either = mixed::either(class, &filter.test, replacement, typed)
+            .map_err(|reason| refused(rule, Code::MixedTest).by(filter.operator).reason(reason))?;
         Ok(Some(either))
     }
 

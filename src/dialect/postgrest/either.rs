@@ -24,7 +24,7 @@ use crate::{
     dialect::text::Edit,
     model::{
         Bound, Case,
-        replacement::{Alternative, Sameness},
+        replacement::{Alternative, Sameness, Unlike},
     },
 };
 
@@ -84,7 +84,8 @@ impl Alternative {
     fn envelope_texts(&self) -> impl Iterator<Item = &str> {
         let texts = match self {
             Self::Bound { .. } | Self::Same { .. } => [None, None],
-            Self::Envelope(text) | Self::Like { unlike: text, .. } => [Some(text), None],
+            Self::Envelope(text) => [Some(text), None],
+            Self::Like { unlike, .. } => [unlike.as_ref().map(|unlike| &unlike.start), None],
             Self::Range(low, high) => [Some(low), Some(high)],
         };
         texts.into_iter().flatten().map(String::as_str)
@@ -123,7 +124,13 @@ fn alternative(column: &str, one: &Alternative) -> Result<String, Refusal> {
                 Case::Folded => "ilike",
             };
             let pattern = quoted(pattern.text());
-            format!("and({column}.{word}.{pattern},{column}.not.like.{unlike}*)")
+            match unlike {
+                None => format!("{column}.{word}.{pattern}"),
+                Some(Unlike { start, least }) => {
+                    let rest = "_".repeat(*least);
+                    format!("and({column}.{word}.{pattern},{column}.not.like.{start}{rest}*)")
+                }
+            }
         }
         Alternative::Range(low, high) => {
             rewrite::tree(column, &[&(low.clone(), high.clone())], false)
@@ -136,11 +143,7 @@ fn alternative(column: &str, one: &Alternative) -> Result<String, Refusal> {
 }
 
 /// Parameters without trees.
-fn expressions(
-    column: &str,
-    found: &[Alternative],
-    is_negative: bool,
-) -> Result<String, Refusal> {
+fn expressions(column: &str, found: &[Alternative], is_negative: bool) -> Result<String, Refusal> {
     let found = found.iter().map(expression).collect::<Result<Vec<_>, _>>()?;
     Ok(if is_negative {
         let each = found.iter().map(|one| format!("{column}=not.match.{}", encoded(one)));
@@ -161,7 +164,13 @@ fn expression(one: &Alternative) -> Result<String, Refusal> {
         Alternative::Envelope(text) => format!("^{text}$"),
         Alternative::Like { pattern, case, unlike } => {
             let fold = if *case == Case::Folded { "(?i)" } else { "" };
-            format!("{fold}^(?!{unlike}){}$", of_pattern(pattern.text()))
+            let pattern = of_pattern(pattern.text());
+            match unlike {
+                None => format!("{fold}^{pattern}$"),
+                Some(Unlike { start, least }) => {
+                    format!("{fold}^(?!{start}.{{{least}}}){pattern}$")
+                }
+            }
         }
         Alternative::Range(low, high) if is_prefix(low, high) => format!("^{low}"),
         Alternative::Range(..) => return Err(Refusal::new(Code::UnsupportedOperator).by("write")),

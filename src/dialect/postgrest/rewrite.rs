@@ -198,7 +198,9 @@ fn argument(value: &Range<usize>, replacement: &Replacement) -> Result<Vec<Edit>
             },
             _ => Err(Code::Internal.into()),
         },
-        Replacement::Either(_) | Replacement::Ranges(_) | Replacement::Removed => Err(Code::Internal.into()),
+        Replacement::Either(_) | Replacement::Ranges(_) | Replacement::Removed => {
+            Err(Code::Internal.into())
+        }
     }
 }
 
