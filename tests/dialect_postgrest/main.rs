@@ -76,6 +76,7 @@ fn uses(operation: &Operation) -> Vec<String> {
     let kind = |kind: &UseKind| match kind {
         UseKind::Column => "columns".to_owned(),
         UseKind::Conflict => "conflict".to_owned(),
+        UseKind::Embed => "embed".to_owned(),
         UseKind::Key => "key".to_owned(),
         UseKind::Order { .. } => "order".to_owned(),
         UseKind::Transform(word) => format!("transform {word}"),

@@ -39,6 +39,9 @@ pub(super) fn edits(
     found: &[Alternative],
     trees: Trees,
 ) -> Result<Vec<Edit>, Refusal> {
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
     let column = spelled(target, &test.column)?;
     for one in found {
         one.envelope_texts().try_for_each(is_safe)?;
