@@ -133,7 +133,7 @@ pub(super) fn field(
                     format!("a {mode} class cannot be unique: equal values are stored differently");
                 problems.error(node.at, message, "use a deterministic class");
             }
-            let migration = migration.map(|node| migration::read(node, problems));
+            let migration = migration.and_then(|node| migration::read(node, problems));
             let field = Field {
                 class,
                 unique: is_unique,

@@ -136,37 +136,40 @@ pub(super) fn classes<'a>(fields: impl Iterator<Item = &'a Field>) -> HashSet<Cl
     mixed.map(|field| field.class.params.id.clone()).collect()
 }
 
-/// Reads `{state: …, until: …}`.
-pub(super) fn read(node: &Node, problems: &mut Problems) -> Migration {
-    let Some(mut fields) = Fields::of(node, "migration", problems) else {
-        return Migration::Sealed;
-    };
+/// The words after `state:`.
+#[derive(Clone, Copy)]
+enum State {
+    Dual,
+    PlaintextOk,
+    Sealed,
+}
+
+/// Reads `{state: …, until: …}`. `None` after a problem.
+pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Migration> {
+    let mut fields = Fields::of(node, "migration", problems)?;
     let remedy = "write state: plaintext_ok, dual or sealed";
     let state = fields.required("state", remedy, problems);
     let until = fields.optional("until");
     fields.finish(problems);
     let day = until.and_then(|node| day(node, problems));
-    let words: [(_, fn(Day) -> Migration); 3] = [
-        ("dual", |until| Migration::Dual { until }),
-        ("plaintext_ok", |until| Migration::PlaintextOk { until }),
-        ("sealed", |_| Migration::Sealed),
-    ];
+    let words =
+        [("dual", State::Dual), ("plaintext_ok", State::PlaintextOk), ("sealed", State::Sealed)];
     let state =
         state.and_then(|node| word(node, "the state of a migration", &words, &[], problems));
-    let Some(state) = state else { return Migration::Sealed };
-    // Whether a word is `sealed` does not depend on the day.
-    let is_sealed = state(Day::of(Default::default())) == Migration::Sealed;
-    match (is_sealed, until) {
-        (true, Some(until)) => {
+    match (state?, until) {
+        (State::Sealed, Some(until)) => {
             problems.error(until.at, "what is sealed has no end", "leave until out");
+            None
         }
-        (false, None) => {
+        (State::Sealed, None) => Some(Migration::Sealed),
+        (State::Dual | State::PlaintextOk, None) => {
             let remedy = "add until: 2026-12-31, the last day on which plaintext may be there";
             problems.error(node.at, "migration lacks `until`", remedy);
+            None
         }
-        (true, None) | (false, Some(_)) => {}
+        (State::Dual, Some(_)) => Some(Migration::Dual { until: day? }),
+        (State::PlaintextOk, Some(_)) => Some(Migration::PlaintextOk { until: day? }),
     }
-    if is_sealed { Migration::Sealed } else { day.map(state).unwrap_or_default() }
 }
 
 fn day(node: &Node, problems: &mut Problems) -> Option<Day> {
