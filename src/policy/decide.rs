@@ -210,7 +210,9 @@ impl ApiPolicy {
             true => Ok(()),
             false => Err(refused(Code::FilterNotGranted, word).at_line(line)),
         };
-        self.judge_mixed(one, verb, field, |code, word| refused(code, word).at_line(field.line))?;
+        self.judge_mixed(one, verb, (&field_ref, field), |code, word| {
+            refused(code, word).at_line(field.line)
+        })?;
         match &one.kind {
             UseKind::Column => match may_store(field, granted) {
                 true => Ok(None),
@@ -280,7 +282,7 @@ impl ApiPolicy {
     }
 
     /// Whether the policy says the key of the entity, and the field is no part of it.
-    fn is_outside_key(&self, field: &FieldRef) -> bool {
+    pub(super) fn is_outside_key(&self, field: &FieldRef) -> bool {
         self.keys.get(&field.entity).is_some_and(|key| !key.contains(&field.field))
     }
 

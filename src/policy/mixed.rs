@@ -8,7 +8,7 @@
 
 use crate::{
     base::refusal::{Code, Refusal},
-    model::{Filter, Operation, Target, Test, Use, UseKind, Verb},
+    model::{FieldRef, Filter, Operation, Target, Test, Use, UseKind, Verb},
 };
 
 use super::{
@@ -38,14 +38,16 @@ impl ApiPolicy {
         &self,
         one: &Use,
         verb: Verb,
-        field: &Field,
+        (name, field): (&FieldRef, &Field),
         refused: impl Fn(Code, &'static str) -> Refusal,
     ) -> Result<(), Refusal> {
         let is_mixed = field.holds() == Holds::Mixed;
         match &one.kind {
             // The unique index does not see that two forms are one value.
             UseKind::Conflict if is_mixed => Err(refused(Code::MixedKey, "on_conflict")),
-            UseKind::Key if is_mixed => Err(refused(Code::MixedKey, "resolution")),
+            UseKind::Key if is_mixed && !self.is_outside_key(name) => {
+                Err(refused(Code::MixedKey, "resolution"))
+            }
             UseKind::Filter(filter) if is_mixed && verb == Verb::Replace => {
                 Err(refused(Code::MixedKey, filter.operator))
             }
@@ -125,7 +127,7 @@ impl ApiPolicy {
     }
 
     /// A field that may hold values in clear, of a class that the caller may not read so.
-    fn hidden(&self, granted: &Granted) -> Option<(&crate::model::FieldRef, usize)> {
+    fn hidden(&self, granted: &Granted) -> Option<(&FieldRef, usize)> {
         if self.mixed.is_empty() {
             return None;
         }

@@ -14,4 +14,5 @@ mod json;
 mod lab;
 mod reads;
 mod rights;
+mod schema;
 mod writes;

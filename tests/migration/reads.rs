@@ -84,7 +84,8 @@ fn every_text_is_found_in_both_forms_and_nothing_else_is() {
                     }
                 };
                 let places = places(column, &test, &in_tree);
-                for place in [n + m, n + m + 3].map(|place| place % places.len()) {
+                let count = if column == "name" { 2 } else { 1 };
+                for place in (0..count).map(|more| (n + m + 3 * more) % places.len()) {
                     let target = &places[place];
                     assert_eq!(seen.ask(&pair, target), None, "{target}");
                 }
@@ -108,7 +109,7 @@ fn every_text_is_found_in_both_forms_and_nothing_else_is() {
             }
         }
     }
-    assert!(seen.0[""] > 1_000, "{:?}", seen.0);
+    assert!(seen.0[""] > 700, "{:?}", seen.0);
     assert!(seen.0.keys().all(|code| code.is_empty() || code == "LS104"), "{:?}", seen.0);
 }
 

@@ -11,6 +11,7 @@ create schema lab; create schema archive;
 create table lab.people (
     id integer primary key, mrn text, name text, dose text, note text, ward text,
     constraint short check (length(ward) < 9));
+create table lab.samples (id integer primary key, remark text);
 create table lab.stays (id integer primary key, person integer references lab.people(id));
 create view lab.faces as select id, mrn, name from lab.people;
 create function lab.everyone() returns setof lab.people language sql stable
@@ -28,6 +29,7 @@ classes:
   mrn:  {id: c-mrn, mode: deterministic, mask: {keep_last: 2}}
   name: {id: c-name, mode: searchable, match: [ieq, eq], mask: {keep_first: 1}}
   dose: {id: c-dose, mode: random, type: "numeric(12,4)", mask: {null: true}}
+  kept: {id: c-kept, mode: random}
   note: {id: c-note, mode: random, on_integrity: mark, mask: {fixed: "hidden"}}
 callers:
   lims:      {api_key: {header: X-Api-Key, sha256_file: keys/lims.sha256}}
@@ -54,6 +56,10 @@ apis:
       lab.is_known: {args: {mrn: {class: mrn, use: test}}}
     entities:
       lab.stays: {fields: {kind: {mode: plain, why: "a word of the lab"}}}
+      lab.samples:
+        bind: {key: id, type: integer}
+        fields:
+          remark: {class: kept, migration: {state: dual, until: 2099-12-31}}
       lab.people:
         fields:
           mrn:  {class: mrn, migration: {state: plaintext_ok, until: 2099-12-31}}
@@ -172,6 +178,25 @@ fn whoever_gets_envelopes_gets_one_of_a_value_in_clear_and_can_put_it_back() {
     let read = lab.send("lims", Request::get("/people?id=eq.4&select=name,dose"));
     assert_eq!(read.text(), format!("[{{\"name\":\"{}\",\"dose\":1.5000}}]", lab.name));
     lab.direct.database.sql("delete from lab.people where id = 4");
+}
+
+#[test]
+fn a_value_in_clear_of_a_bound_field_is_sealed_for_its_record() {
+    let lab = lab();
+    let remark = &lab.name;
+    let rows = format!("insert into lab.samples values (1, '{remark}'), (2, '{remark}')");
+    lab.direct.database.sql(&rows);
+    let shown = lab.send("archivist", Request::get("/samples?select=remark&order=id"));
+    assert_eq!(shown.status, 200, "{}", shown.text());
+    lab.canaries.assert_none("envelopes", &shown.raw);
+    let body = shown.json()[0].to_string();
+    lab.refused("archivist", Request::patch("/samples?id=eq.2", &body), "LS301");
+    let kept = lab.send("archivist", Request::patch("/samples?id=eq.1", &body));
+    assert_eq!(kept.status, 204, "{}", kept.text());
+    let read = lab.send("lims", Request::get("/samples?order=id"));
+    for id in [0, 1] {
+        assert_eq!(read.json()[id]["remark"], remark.as_str());
+    }
 }
 
 #[test]
