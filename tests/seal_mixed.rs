@@ -9,7 +9,7 @@ use labseal::{
         refusal::Code,
     },
     model::{Alternative, Case, Cells, Filter, Placement, Replacement, Test, Use, UseKind, Verb},
-    seal::{Form, Rewritten, Transform, readdress},
+    seal::{Form, Rewritten, Transform, echo::blotted, readdress},
 };
 
 /// Three patients in clear, with white space and escapes that are the API's own.
@@ -127,6 +127,28 @@ fn what_begins_as_an_envelope_is_none_in_clear() {
     assert!(!marked.contains("{}"), "{marked}");
     let sealed = Lab::new();
     assert_eq!(opened(&sealed, "clear", r#"{"mrn":"A1"}"#), Err(Code::Integrity));
+}
+
+#[test]
+fn of_an_error_that_may_repeat_values_its_codes_stay() {
+    for (json, given, expected) in [
+        (
+            true,
+            r#"{"code":"23514","details":"row (A1, Smith)","hint":null,"message":"m","ok":false}"#,
+            r#"{"code":"23514","details":"[sealed]","hint":null,"message":"[sealed]","ok":false}"#,
+        ),
+        (
+            true,
+            r#"{"code":"Ann Smith","errors":[{"code":7,"value":12},"A1"],"status":409}"#,
+            r#"{"code":"[sealed]","errors":[{"code":7,"value":null},"[sealed]"],"status":409}"#,
+        ),
+        (true, "{\"details\":\"A1", "[sealed]"),
+        (false, "A1 is taken", "[sealed]"),
+        (false, "", ""),
+    ] {
+        let shown = String::from_utf8(blotted(given.as_bytes(), json)).unwrap();
+        assert_eq!(shown, expected);
+    }
 }
 
 fn alternatives(lab: &Lab, column: &str, test: Test) -> Vec<Alternative> {

@@ -2,7 +2,8 @@
 //!
 //! Labels are names from the two files and words from closed lists, so their number is bounded and
 //! none can hold a value: the verb but not the path, the refusal code but not the field. Entities
-//! are left out on purpose; the audit log has them.
+//! are left out on purpose, since the audit log has them; but for fields in migration, of which the
+//! policy says how many there are, and which fall to none.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The `postgrest` dialect from outside: request heads in, uses, answers and rewritten targets out.
 
 mod calls;
+mod either;
 mod operators;
 mod rewrite;
 

@@ -105,6 +105,7 @@ fn the_end_of_a_migration_fails_the_check_and_stops_nobody() {
     let due = "error: `lab.people.mrn` was to be dual until 2020-01-31 at most";
     assert!(text.contains(due), "{text}");
     assert!(text.contains("a unique index does not see"), "{text}");
+    assert!(text.ends_with("a migration was to have ended; labseal runs, and warns\n"), "{text}");
 
     direct.database.sql("insert into lab.people values (1, 'A1', 'Smith')");
     let read = Request::get("/people").key(labseal.key("lims")).send(labseal.address());
