@@ -44,14 +44,10 @@ pub(super) fn edits(
     }
     let column = spelled(target, &test.column)?;
     for one in found {
-        one.envelope_texts().try_for_each(is_safe)?;
+        envelopes(one).try_for_each(is_safe)?;
     }
     let texts: Option<Vec<_>> = found.iter().map(text).collect();
-    let is_negative = match test.sense {
-        // The test of null stands around it.
-        Sense::Distinct => !test.negated,
-        Sense::Matching | Sense::Unmatching => test.is_negative(),
-    };
+    let is_negative = test.is_negative();
     let not = if is_negative { "not." } else { "" };
     let list = texts.map(|texts| format!("{not}in.({})", texts.join(",")));
     let tree = || {
@@ -82,17 +78,15 @@ pub(super) fn edits(
     }])
 }
 
-impl Alternative {
-    /// The parts that are envelopes, or beginnings of them.
-    fn envelope_texts(&self) -> impl Iterator<Item = &str> {
-        let texts = match self {
-            Self::Bound { .. } | Self::Same { .. } => [None, None],
-            Self::Envelope(text) => [Some(text), None],
-            Self::Like { unlike, .. } => [unlike.as_ref().map(|unlike| &unlike.start), None],
-            Self::Range(low, high) => [Some(low), Some(high)],
-        };
-        texts.into_iter().flatten().map(String::as_str)
-    }
+/// The parts of an alternative that are envelopes, or beginnings of them.
+fn envelopes(one: &Alternative) -> impl Iterator<Item = &str> {
+    let texts = match one {
+        Alternative::Bound { .. } | Alternative::Same { .. } => [None, None],
+        Alternative::Envelope(text) => [Some(text), None],
+        Alternative::Like { unlike, .. } => [unlike.as_ref().map(|unlike| &unlike.start), None],
+        Alternative::Range(low, high) => [Some(low), Some(high)],
+    };
+    texts.into_iter().flatten().map(String::as_str)
 }
 
 /// An alternative that is one text, as the element of a list.
