@@ -94,6 +94,10 @@ codes! {
     SignedRequest = "LS119", 400, "the request is signed, and sealing what it carries would break the signature", "authenticate to the API by something that does not cover target and body, such as a token or TLS";
     /// A parameter would order or test by what it names.
     NamedByValue = "LS123", 400, "the value of a parameter names a protected field, by which the API would order or test what is sealed", "leave it out, or list the parameter under may_name: of the route if nothing follows from the values of the field";
+    /// Whether two records are the same would be decided by a field whose values have two forms.
+    MixedKey = "LS126", 400, "the field is in migration, so which record is the same cannot be decided by it", "seal all of its values first, or name another field by on_conflict or key:";
+    /// A test that cannot be asked of values in clear and of envelopes at once.
+    MixedTest = "LS127", 400, "the field is in migration, and this cannot be asked of its values in both forms", "test another field, or seal all of its values first";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.
@@ -113,6 +117,8 @@ codes! {
     /// A field that the policy does not list, where it says that it lists all, or an argument of a
     /// declared function that it does not list.
     UnknownField = "LS208", 403, "the policy does not list one of the fields or arguments, and lets no other through", "send listed ones only, or list it with a class, or with mode: plain and a reason";
+    /// An answer in which values in clear could stand that the caller may not see.
+    MixedElsewhere = "LS216", 403, "a field is in migration, and its values could stand in this answer in clear, which the caller may not see", "read a declared entity, declare what the function returns, or name the embedded table; or list it under undeclared: with a reason";
     /// A masked value, a null or nothing came back from a caller who cannot see the value.
     MaskedWriteback = "LS300", 409, "the value would overwrite one that the caller cannot see", "leave the field out of the body, or ask for a read: sealed grant";
     /// An envelope of ours came back from a caller, or to a place, where it may not.
@@ -153,6 +159,8 @@ codes! {
     RequestTimeout = "LS505", 408, "the request did not arrive in time", "send the request without pauses";
     /// A value does not pass the test that its token passed.
     Collision = "LS506", 502, "two values share a search token, so this part of a list would be wrong", "ask for the whole list, without limit, offset, Range and count";
+    /// A stored value in clear is not of the class's type.
+    MixedValue = "LS507", 502, "a stored value in clear is not of the type of its class", "correct the value in the database, or the type: of the class";
     /// No key for the class is at hand.
     KeysUnavailable = "LS530", 503, "keys are not available", "check the key store; see readiness";
     /// The audit log cannot be written, so nothing was done.
@@ -167,6 +175,7 @@ impl Code {
         match self {
             Self::Collision
             | Self::Integrity
+            | Self::MixedValue
             | Self::UpstreamUnreachable
             | Self::UpstreamUnreadable
             | Self::UpstreamTimeout => Blame::Upstream,

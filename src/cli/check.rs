@@ -13,7 +13,10 @@ use serde_json::{Value, json};
 use super::live::{self, Live};
 use crate::{
     app::{self, custody},
-    base::clock::SystemClock,
+    base::{
+        clock::{Clock as _, SystemClock},
+        day::Day,
+    },
     config::Config,
     keys::KeysError,
     policy::{Diagnostic, Policy, Severity, leakage::Leak},
@@ -22,8 +25,9 @@ use crate::{
 /// Check configuration and policy, and say what would leak
 ///
 /// Exits with 0 if labseal can run with these files, and with --live with what is behind it, warnings
-/// included; with 1 if it cannot, and with 2 on wrong usage. Classes are compared with those that the
-/// key log registers, if the keys can be opened without a question; else a warning says why not.
+/// included; with 1 if it cannot, or if a migration was to end before today, and with 2 on wrong usage.
+/// Classes are compared with those that the key log registers, if the keys can be opened without a
+/// question; else a warning says why not.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration file
@@ -48,13 +52,19 @@ pub struct Findings {
     pub config: Option<Config>,
     /// The policy, if it can be read by itself.
     pub policy: Option<Policy>,
+    /// Whether all that is wrong is that a migration was to have ended: then labseal still runs.
+    pub is_late: bool,
 }
 
 impl Findings {
-    /// Whether labseal can run with these files.
+    /// Whether labseal should run with these files.
     pub fn is_usable(&self) -> bool {
-        self.diagnostics.iter().all(|one| one.severity == Severity::Warning)
+        !has_errors(&self.diagnostics)
     }
+}
+
+fn has_errors(found: &[Diagnostic]) -> bool {
+    found.iter().any(|one| one.severity == Severity::Error)
 }
 
 /// Reads both files, each by itself and against the other, builds the dialects, and compares the
@@ -62,14 +72,18 @@ impl Findings {
 pub fn examine(config: &Path) -> Findings {
     let config = match Config::load(config) {
         Ok(config) => config,
-        Err(diagnostics) => return Findings { diagnostics, config: None, policy: None },
+        Err(diagnostics) => {
+            return Findings { diagnostics, config: None, policy: None, is_late: false };
+        }
     };
     let mut diagnostics = config.warnings().to_vec();
     diagnostics.extend(config.absent());
+    let mut late = Vec::new();
     let policy = match Policy::load(config.policy.path()) {
         Ok((policy, warnings)) => {
             diagnostics.extend(warnings);
             diagnostics.extend(config.compare(&policy));
+            late.extend(policy.overdue(Day::of(SystemClock.wall())));
             diagnostics.extend(app::build_dialects(&policy).err().unwrap_or_default());
             diagnostics.extend(registered(&config, &policy));
             Some(policy)
@@ -79,7 +93,9 @@ pub fn examine(config: &Path) -> Findings {
             None
         }
     };
-    Findings { diagnostics, config: Some(config), policy }
+    let is_late = !has_errors(&diagnostics) && has_errors(&late);
+    diagnostics.extend(late);
+    Findings { diagnostics, config: Some(config), policy, is_late }
 }
 
 /// What the register of the key log has against the policy.
@@ -147,6 +163,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             (true, 0) => anstream::println!("both files can be used"),
             (true, 1) => anstream::println!("both files can be used, with 1 warning"),
             (true, _) => anstream::println!("both files can be used, with {warnings} warnings"),
+            (false, _) if findings.is_late => {
+                anstream::println!("a migration was to have ended; labseal runs, and warns");
+            }
             (false, _) => anstream::println!("labseal cannot run with these files"),
         }
         live.iter().for_each(live::print);

@@ -150,6 +150,8 @@ pub enum UseKind {
     Column,
     /// Decides which of two records is the same (`on_conflict`).
     Conflict,
+    /// Asks for records of another entity beside those of the target.
+    Embed,
     /// Tests it.
     Filter(Filter),
     /// Decides which of two records is the same, if it is part of the key: the request does not say
@@ -251,6 +253,7 @@ impl Operation {
             UseKind::Filter(Filter { test: Test::Equal(literal), .. }) => Some(literal),
             UseKind::Column
             | UseKind::Conflict
+            | UseKind::Embed
             | UseKind::Filter(_)
             | UseKind::Key
             | UseKind::Order { .. }
@@ -271,30 +274,6 @@ impl Operation {
             formats: Formats::JSON,
             page: Page::Part("unexamined"),
             own_keys: BTreeMap::new(),
-        }
-    }
-}
-
-/// What a filter's literals become on the wire. Produced by `seal`, spelled out by the dialect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replacement {
-    /// Each literal, in order, becomes any of these texts, by exact comparison.
-    Exact(Vec<Vec<String>>),
-    /// Each literal, in order, becomes any of these half-open ranges of text: low, high.
-    Ranges(Vec<Vec<(String, String)>>),
-    /// The use falls away: it is carried out on the answer. A term of an order.
-    Removed,
-}
-
-impl Replacement {
-    /// Stands in for the literals of `filter` where they are of no interest, with a text that is
-    /// neither a value nor an envelope.
-    pub fn blank(filter: &Filter) -> Option<Self> {
-        let blanks = |count| Some(Self::Exact(vec![vec!["x".to_owned()]; count]));
-        match &filter.test {
-            Test::Bound { .. } | Test::Equal(_) | Test::Pattern { .. } => blanks(1),
-            Test::In(literals) => blanks(literals.len()),
-            Test::IsNull | Test::Other => None,
         }
     }
 }

@@ -33,7 +33,7 @@ use super::{
 
 /// How a target stands to the policy.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     /// It is declared.
     Declared,
     /// It is listed under `undeclared:`.
@@ -60,6 +60,7 @@ impl ApiPolicy {
             head_key: None,
             unknown: BTreeMap::new(),
             formats: operation.formats,
+            hides_errors: false,
             made: Made,
         };
         if self.is_open() {
@@ -77,6 +78,8 @@ impl ApiPolicy {
             self.judge_unlisted(one, &mut plan.unknown)?;
             *filter = self.judge_use(one, operation.verb, standing, granted)?;
         }
+        self.judge_elsewhere(operation, standing, granted)?;
+        plan.hides_errors = self.hides_clear(granted);
         let answer = operation
             .answer
             .filter_map(&mut |field, is_cast| self.open_rule(field, is_cast, granted))?;
@@ -109,6 +112,7 @@ impl ApiPolicy {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(Filter { test: Test::IsNull, .. })
+            | UseKind::Embed
             | UseKind::Key
             | UseKind::Order { .. }
             | UseKind::Text
@@ -215,14 +219,17 @@ impl ApiPolicy {
         let refused = |code, word| Refusal::new(code).on(&field_ref).by(word);
         let unsupported = |code, word| Err(refused(code, word).at_line(class.line));
         let rule = || {
-            let (class, field, line) = (class.clone(), field_ref.clone(), field.line);
-            Some(FilterRule { class, field, line })
+            let (holds, line) = (field.holds(), field.line);
+            Some(FilterRule { class: class.clone(), field: field_ref.clone(), holds, line })
         };
         let held = rights(field, granted);
         let may_filter = |word| match held.is_some_and(|rights| rights.may_filter) {
             true => Ok(()),
             false => Err(refused(Code::FilterNotGranted, word).at_line(line)),
         };
+        self.judge_mixed(one, verb, (&field_ref, field), |code, word| {
+            refused(code, word).at_line(field.line)
+        })?;
         match &one.kind {
             UseKind::Column => match may_store(field, granted) {
                 true => Ok(None),
@@ -241,6 +248,7 @@ impl ApiPolicy {
                     unsupported(Code::UnsupportedConflict, "resolution")
                 }
             },
+            UseKind::Embed => Ok(None),
             // A function gets one of the many texts that a value may be stored as.
             UseKind::Filter(filter) if field.argument.is_some() => match filter.test {
                 Test::Equal(_) if class.params.mode == Mode::Deterministic => {
@@ -294,7 +302,7 @@ impl ApiPolicy {
     }
 
     /// Whether the policy says the key of the entity, and the field is no part of it.
-    fn is_outside_key(&self, field: &FieldRef) -> bool {
+    pub(super) fn is_outside_key(&self, field: &FieldRef) -> bool {
         self.keys.get(&field.entity).is_some_and(|key| !key.contains(&field.field))
     }
 
@@ -311,7 +319,7 @@ impl ApiPolicy {
             self.protected_names.contains(&one.column.as_str().to_lowercase())
                 || self.protected_names.contains(&bare_name(&one.column))
         };
-        if excepted || !protected() {
+        if excepted || matches!(one.kind, UseKind::Embed) || !protected() {
             return Ok(());
         }
         let changes = |(declared, field): (&FieldRef, &Field)| {
@@ -324,6 +332,7 @@ impl ApiPolicy {
         let word = match &one.kind {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
+            UseKind::Embed => "select",
             UseKind::Filter(filter) => filter.operator,
             UseKind::Key => "resolution",
             UseKind::Order { .. } => "order",
@@ -347,8 +356,8 @@ impl ApiPolicy {
             return Err(Refusal::new(Code::ReadNotGranted).on(field_ref).at_line(line));
         }
         let class = field.class.clone();
-        let is_bound = field.is_bound;
-        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound, is_cast }))
+        let (is_bound, holds) = (field.is_bound, field.holds());
+        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound, is_cast, holds }))
     }
 
     fn seal_rule(
@@ -358,6 +367,9 @@ impl ApiPolicy {
         granted: &Granted,
     ) -> Result<Option<SealRule>, Refusal> {
         let Some(field) = self.fields.get(field_ref) else { return Ok(None) };
+        self.judge_argument(field, |code, word| {
+            Refusal::new(code).on(field_ref).by(word).at_line(field.line)
+        })?;
         let rights = rights(field, granted);
         let guard = match rights.map_or(Right::Deny, |rights| rights.read) {
             Right::Clear | Right::Deny => Guard::Plain,
@@ -376,6 +388,7 @@ impl ApiPolicy {
             write,
             required: guard == Guard::Unseen && is_written_whole(operation, field_ref),
             is_bound: field.is_bound,
+            holds: field.holds(),
             line: field.line,
         }))
     }
@@ -400,6 +413,6 @@ fn may_store(field: &Field, granted: &Granted) -> bool {
     })
 }
 
-fn rights<'a>(field: &Field, granted: &'a Granted) -> Option<&'a ClassRights> {
+pub(super) fn rights<'a>(field: &Field, granted: &'a Granted) -> Option<&'a ClassRights> {
     granted.rights.by_class.get(&field.class.params.id)
 }

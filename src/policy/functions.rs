@@ -18,6 +18,7 @@ use super::{
     diagnostic::{Place, Problems},
     document::{Fields, Node, reader::pairs, text, word},
     entities::plain,
+    migration::Migration,
 };
 
 /// What a function does with an argument, and so which grant its caller needs.
@@ -109,5 +110,7 @@ fn argument(node: &Node, at: Place, classes: &Classes, problems: &mut Problems) 
             format!("a {mode} class cannot be tested by a function: each stored form differs");
         problems.error(node.at, message, "use a deterministic class");
     }
-    Some(Field { class, unique: false, argument: Some(argument), line: at.line, is_bound: false })
+    let (line, migration) = (at.line, Migration::Sealed);
+    let argument = Some(argument);
+    Some(Field { class, unique: false, argument, line, is_bound: false, migration })
 }

@@ -125,6 +125,15 @@ pub enum Write {
     },
 }
 
+/// What is stored in a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Envelopes of its class.
+    Envelopes,
+    /// Those, and values in clear: the field is in migration.
+    Mixed,
+}
+
 /// A place in a request body whose value is sealed.
 #[derive(Clone, Debug)]
 pub struct SealRule {
@@ -140,6 +149,8 @@ pub struct SealRule {
     pub required: bool,
     /// Whether the value opens in its own record alone.
     pub is_bound: bool,
+    /// What is stored there.
+    pub holds: Holds,
     /// The policy line of the field.
     pub line: usize,
 }
@@ -157,6 +168,8 @@ pub struct OpenRule {
     pub is_bound: bool,
     /// Whether the caller gets the text of the value, whatever its type.
     pub is_cast: bool,
+    /// What is stored there.
+    pub holds: Holds,
 }
 
 /// How the records of an entity are told apart, where values are bound to them.
@@ -199,6 +212,8 @@ pub struct FilterRule {
     pub class: Arc<Class>,
     /// For messages.
     pub field: FieldRef,
+    /// What is stored there.
+    pub holds: Holds,
     /// The policy line of the field.
     pub line: usize,
 }
@@ -263,6 +278,8 @@ pub struct Plan {
     pub unknown: BTreeMap<EntityName, u64>,
     /// What the request body may be written in.
     pub formats: Formats,
+    /// Whether an error may repeat values in clear that the caller may not see.
+    pub hides_errors: bool,
     /// Keeps other modules from making one.
     pub(super) made: Made,
 }

@@ -16,6 +16,7 @@ use super::{
     diagnostic::Problems,
     document::{Fields, Node, list, reader::pairs, reader::suggest, text, truth},
     entities::{self, Reading, field},
+    migration::Migration,
     plan::Class,
     records::{self, Bind},
 };
@@ -206,7 +207,14 @@ fn can_bind(bind: &Bind<'_>, pattern: &str, problems: &mut Problems) -> bool {
 }
 
 fn of_parameter(class: Arc<Class>, line: usize) -> Field {
-    Field { class, unique: false, argument: None, line, is_bound: false }
+    Field {
+        class,
+        unique: false,
+        argument: None,
+        line,
+        is_bound: false,
+        migration: Migration::Sealed,
+    }
 }
 
 /// `METHOD /path/{parameter}`.

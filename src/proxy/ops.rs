@@ -23,6 +23,7 @@ use super::{
     body::{self, AnyBody},
     stream::Stream,
 };
+use crate::base::day::Day;
 
 /// What readiness depends on besides the parts that know it themselves.
 #[derive(Debug, Default)]
@@ -49,6 +50,14 @@ impl Readiness {
             reasons.push("the audit log cannot be written");
         }
         reasons
+    }
+
+    /// What somebody should look at, though it is no reason to be unready.
+    fn warnings(&self, sidecar: &Sidecar) -> Vec<String> {
+        let today = Day::of(sidecar.clock.wall());
+        let overdue = sidecar.revision.load().policy.overdue(today);
+        let migrations = overdue.into_iter().map(|found| found.message);
+        self.warnings.iter().cloned().chain(migrations).collect()
     }
 }
 
@@ -100,7 +109,7 @@ fn answer(
             let body = serde_json::json!({
                 "ready": reasons.is_empty(),
                 "reasons": reasons,
-                "warnings": readiness.warnings,
+                "warnings": readiness.warnings(sidecar),
             });
             text(status, "application/json", format!("{body}\n"))
         }

@@ -34,7 +34,7 @@ use crate::{
         near,
         refusal::{Code, Refusal},
     },
-    policy::plan::{Guard, Rights, SealRule, Write},
+    policy::plan::{Guard, Holds, Rights, SealRule, Write},
 };
 
 /// A patch on its way.
@@ -212,6 +212,10 @@ impl Patch {
         let refuse = |code| Err(sealing::refused(&rule, code).by("test").into());
         if class.mode != Mode::Deterministic {
             return refuse(Code::UnsupportedOperator);
+        }
+        // Either form may be stored, and a patch can test for one.
+        if rule.holds == Holds::Mixed {
+            return refuse(Code::MixedTest);
         }
         if !self.rights.by_class.get(&class.id).is_some_and(|rights| rights.may_filter) {
             return refuse(Code::FilterNotGranted);

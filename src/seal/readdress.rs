@@ -4,6 +4,7 @@
 use super::{
     compare::Pattern,
     lookup::{self, Between, Lookup},
+    mixed,
     refine::{Condition, Refine},
     sealing::{argument, literal},
     strays,
@@ -22,7 +23,7 @@ use crate::{
     model::{Bound, Filter, Operation, Placement, Replacement, Test, Use, UseKind},
     policy::{
         Plan,
-        plan::{FilterRule, Right},
+        plan::{FilterRule, Holds, Right},
     },
 };
 
@@ -139,7 +140,17 @@ impl Readdress<'_> {
             | (Test::Bound { .. } | Test::Pattern { .. }, Mode::Deterministic)
             | (_, Mode::Random) => Err(refused(rule, Code::UnsupportedOperator)),
         };
-        replacement.map(Some).map_err(|refusal| refusal.by(filter.operator))
+        let replacement = replacement.map_err(|refusal| refusal.by(filter.operator))?;
+        if rule.holds == Holds::Envelopes {
+            return Ok(Some(replacement));
+        }
+        let typed = |text: &Plaintext| match self.keys.open(text.expose()) {
+            Opened::Value { typed, .. } => Some(typed),
+            Opened::Fails { .. } | Opened::NotOurs => literal(class, text.expose()).ok(),
+        };
+        let either = mixed::either(class, &filter.test, replacement, typed)
+            .map_err(|reason| refused(rule, Code::MixedTest).by(filter.operator).reason(reason))?;
+        Ok(Some(either))
     }
 
     fn exact(

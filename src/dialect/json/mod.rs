@@ -194,7 +194,7 @@ fn text_for(replacement: &Replacement) -> Result<&str, Refusal> {
             },
             _ => Err(Code::Internal.into()),
         },
-        Replacement::Removed => Err(Code::Internal.into()),
+        Replacement::Either(_) | Replacement::Removed => Err(Code::Internal.into()),
     }
 }
 

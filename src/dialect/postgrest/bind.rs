@@ -91,6 +91,7 @@ fn written_key(
             UseKind::Filter(_)
             | UseKind::Column
             | UseKind::Conflict
+            | UseKind::Embed
             | UseKind::Key
             | UseKind::Order { .. }
             | UseKind::Text
