@@ -23,7 +23,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{params::Registered, ring::Ring};
+use super::{
+    params::{Registered, Span},
+    ring::Ring,
+};
 use crate::base::{digest::Digest, ident::Kid};
 
 /// A record as a store keeps it.
@@ -100,6 +103,13 @@ pub enum Op {
         wrapped: Vec<u8>,
         /// The kid of every registered class of the ring, by class id.
         kids: BTreeMap<String, KidText>,
+    },
+    /// Lets dates of more years be stored in a class.
+    Widen {
+        /// Its id.
+        class: String,
+        /// All years from now on: those before, and more.
+        years: Span,
     },
 }
 

@@ -15,7 +15,7 @@ pub mod log;
 pub mod mark;
 pub mod memory;
 pub mod named;
-mod params;
+pub mod params;
 pub mod postgres;
 pub mod private;
 pub mod provider;
@@ -39,6 +39,7 @@ pub use store::StoreAddress;
 use entry::Op;
 use log::LogError;
 use mark::{Mark, MarkError};
+use params::Span;
 use provider::{Provider, ProviderError};
 use state::State as LogState;
 use store::{Appended, Store, StoreError};
@@ -258,6 +259,11 @@ impl Keys {
         Err(KeysError::Contended)
     }
 
+    /// What [`Keys::register`] would refuse of these classes. Changes nothing.
+    pub fn compare(&self, classes: &[ClassParams]) -> Result<(), KeysError> {
+        self.writer().registrations(classes).map(drop)
+    }
+
     /// Every version of every ring, for people.
     pub fn describe(&self) -> Result<Vec<KeyVersion>, KeysError> {
         let writer = self.writer();
@@ -337,7 +343,14 @@ impl Writer {
         for params in classes {
             let policy = Registered::new(params);
             match rings.classes().get(&params.id) {
-                Some(class) if class.registered == policy => {}
+                // Fewer years than before are no change: what is stored may be of any of them.
+                Some(class) if class.registered.within(params.years) == policy => {
+                    let years = class.params.years.with(params.years);
+                    if years != class.params.years {
+                        let class = params.id.as_str().to_owned();
+                        ops.push(Op::Widen { class, years: Span::new(years) });
+                    }
+                }
                 Some(class) => {
                     return Err(KeysError::ClassDiffers {
                         class: params.id.clone(),

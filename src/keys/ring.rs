@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     entry::{KidText, Op},
-    params::{self, Registered, UnknownWord},
+    params::{self, Registered, Span, UnknownWord},
 };
 use crate::base::{
     class::ClassParams,
@@ -132,6 +132,12 @@ pub enum Illegal {
         /// In the configuration.
         configured: Tenant,
     },
+    /// The years of a class that is not there, or not more years than before.
+    #[error("the years of class {class} do not grow")]
+    Years {
+        /// The class.
+        class: ClassId,
+    },
     /// A version out of order.
     #[error("version {version} of the {ring} ring is out of order")]
     Version {
@@ -182,6 +188,7 @@ impl Rings {
             Op::Key { ring, version, wrapped, kids } => {
                 self.add(*ring, *version, wrapped, kids, time)
             }
+            Op::Widen { class, years } => self.widen(class, *years),
         }
     }
 
@@ -320,6 +327,18 @@ impl Rings {
             }
         }
         self.classes.insert(id, RegisteredClass { registered: class.clone(), params });
+        Ok(())
+    }
+
+    fn widen(&mut self, class: &str, span: Span) -> Result<(), Illegal> {
+        let id = ClassId::new(class);
+        let known = self.classes.get_mut(&id).zip(span.years());
+        let grown = known.filter(|(known, years)| {
+            *years != known.params.years && years.covers(known.params.years)
+        });
+        let Some((known, years)) = grown else { return Err(Illegal::Years { class: id }) };
+        known.registered = known.registered.within(years);
+        known.params.years = years;
         Ok(())
     }
 }

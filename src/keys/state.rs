@@ -88,7 +88,7 @@ impl State {
     /// Reads one record. After an error the state must not be used.
     pub fn read(&mut self, record: &Record, root: &RootKey) -> Result<(), KeysError> {
         match self.log.read(record, root)? {
-            Op::Activate { .. } | Op::Genesis { .. } => Ok(()),
+            Op::Activate { .. } | Op::Genesis { .. } | Op::Widen { .. } => Ok(()),
             Op::Class { class, kids } => {
                 let rings = self.log.rings()?;
                 let Some(class) = rings.classes().get(&class.id()) else { return Ok(()) };
