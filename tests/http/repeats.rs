@@ -66,6 +66,7 @@ fn all() -> [(Request, &'static str, bool); 4] {
         (Request::patch("/x", &long), "P", false),
         (Request::delete("/x"), "D", false),
     ]
+    .map(|(request, letter, is_safe)| (request.header("X-Long", &long), letter, is_safe))
 }
 
 #[test]
