@@ -168,6 +168,9 @@ fn csv_updates_and_upserts_as_without_labseal() {
         request.returning().body(body.as_bytes())
     };
     both.same(&csv("PATCH", "/patients?mrn=eq.M1", "last_name,bed\n\"Alm, A\",7\n"));
+    // A row of one empty cell is none to the server, so nothing may be sealed in it.
+    let one = both.post("/patients?select=mrn", "text/csv", "mrn\n\"\"\nM7\n\n\"\"");
+    assert_eq!((one.status, one.text()), (201, r#"[{"mrn":"M7"}]"#.to_owned()));
     let upsert = csv("POST", "/patients?on_conflict=mrn", "mrn,last_name\nM2,Lind\nM3,Rask\n");
     let merged = both.same(&upsert.header("Prefer", "resolution=merge-duplicates"));
     assert_eq!(merged.status, 201, "{}", merged.text());

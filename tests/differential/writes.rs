@@ -1,7 +1,7 @@
 //! Walks PostgREST's grammar of writing and calling, and what is wrong on purpose.
 
 use crate::{
-    ask::{Ask, Condition, Op, Outcome, Param, Place, Target, Test},
+    ask::{Ask, Condition, Item, Op, Outcome, Param, Place, Target, Test},
     choices::Choices,
     forms::{Body, Format},
     generate::{asked, conditions, profile, selection},
@@ -244,7 +244,16 @@ fn find(c: &mut Choices<'_>, pools: &Pools) -> Ask {
     } else {
         ask.params.push(Param::Argument("mrn", pools.literal(c, mrn).text));
     }
-    asked(c, pools, ask, table)
+    let mut ask = asked(c, pools, ask, table);
+    // The server tests and orders by what it selects of a function, and by nothing else.
+    let selects_all = |items: &[Item]| items.iter().any(|item| matches!(item, Item::All));
+    if !ask.selection().is_none_or(selects_all) {
+        ask.params.retain(|param| match param {
+            Param::Order(place, _) | Param::Where(place, _) => !place.path.is_empty(),
+            _ => true,
+        });
+    }
+    ask
 }
 
 /// Queries that are wrong on purpose: each with what must come of it on `/patients`.
