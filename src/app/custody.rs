@@ -29,8 +29,16 @@ pub enum Asking {
 
 /// Opens the keys of a configuration. May ask for the passphrase, if none is configured.
 pub fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Keys> {
-    let provider = provider(config, Asking::Once)?;
-    Ok(Keys::open(&store_address(config)?, provider.as_ref(), &config.tenant, clock)?)
+    open_keys_by(config, provider(config, Asking::Once)?.as_ref(), clock)
+}
+
+/// The same, by a provider that is at hand.
+pub fn open_keys_by(
+    config: &Config,
+    provider: &dyn Provider,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Keys> {
+    Ok(Keys::open(&store_address(config)?, provider, &config.tenant, clock)?)
 }
 
 /// What makes this process a replica of the configuration.
