@@ -123,7 +123,8 @@ fn stream(labseal: &Labseal, from: u32, stop: &AtomicBool) -> Vec<u32> {
 
 #[test]
 fn a_run_killed_amid_writes_and_rotations_loses_nothing() {
-    let mut stand = Stand::start();
+    // One that was killed is waited for until its lease is over.
+    let mut stand = Stand::keyed(&Postgres::shared(), "lease: 3s");
     let mut acknowledged = Vec::new();
     for round in 0..4 {
         let stop = Arc::new(AtomicBool::new(false));

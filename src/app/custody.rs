@@ -51,7 +51,9 @@ pub fn membership(config: &Config) -> Membership {
         grace: section.grace,
         auto_rotate: section.auto_rotate.map(rotates),
         // What is counted ahead by one that dies is to bring no rotation forward by much.
-        block: section.auto_rotate.map_or(1 << 22, |(_, values)| (values / 64).clamp(1, 1 << 22)),
+        block: section
+            .auto_rotate
+            .map_or(1 << 22, |(_, values)| (values / 64).clamp(1 << 10, 1 << 22)),
         ..Membership::new(host())
     }
 }

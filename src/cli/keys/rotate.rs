@@ -60,6 +60,8 @@ fn data(keys: &Keys, args: &Args) -> anyhow::Result<()> {
             "ring": rotated.ring.as_str(),
             "version": rotated.version,
             "kids": by_class(&rotated.kids),
+            "epoch": rotated.epoch,
+            "in_use": rotated.in_use,
         });
         anstream::println!("{object}");
         return Ok(());
@@ -67,6 +69,9 @@ fn data(keys: &Keys, args: &Args) -> anyhow::Result<()> {
     anstream::println!("Version {} of the {} ring is active.", rotated.version, rotated.ring);
     if !rotated.kids.is_empty() {
         anstream::println!("{}", lines(&rotated.kids));
+    }
+    if !rotated.in_use {
+        anstream::println!("Not every live replica seals with it yet; see labseal keys status.");
     }
     anstream::println!("Values sealed before still open. Back up the key store now.");
     Ok(())

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Source, Which, confirm};
+use super::{Source, Which, confirm, wait};
 use crate::{
     base::clock::rfc3339,
     keys::{Turned, life::Turn},
@@ -19,6 +19,9 @@ pub(super) struct Args {
     /// Of which ring
     #[arg(long, value_enum, default_value_t = Which::Data)]
     ring: Which,
+    /// How long to wait until every live replica goes by it
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = wait)]
+    wait: Duration,
     /// Do it without asking
     #[arg(long)]
     yes: bool,
@@ -47,12 +50,12 @@ pub(super) fn run(args: &Args, turn: Turn) -> anyhow::Result<()> {
     if let Some(question) = question {
         confirm(&question, args.yes)?;
     }
-    tell(&keys.turn(ring, version, turn, Duration::ZERO)?, args.source.json, "is", false);
+    tell(&keys.turn(ring, version, turn, args.wait)?, args.source.json, "is", false);
     Ok(())
 }
 
 fn tell(change: &Turned, json: bool, is: &str, dry_run: bool) {
-    let Turned { ring, version, from, to, due, epoch } = change;
+    let Turned { ring, version, from, to, due, epoch, in_force } = change;
     if json {
         let object = json!({
             "ring": ring.as_str(),
@@ -61,6 +64,7 @@ fn tell(change: &Turned, json: bool, is: &str, dry_run: bool) {
             "state": to.as_str(),
             "due": due.map(rfc3339),
             "epoch": epoch,
+            "in_force": in_force,
             "dry_run": dry_run,
         });
         anstream::println!("{object}");
@@ -69,5 +73,7 @@ fn tell(change: &Turned, json: bool, is: &str, dry_run: bool) {
     anstream::println!("Version {version} of the {ring} ring {is} {to}; it was {from}.");
     if dry_run {
         anstream::println!("Nothing was done.");
+    } else if !in_force {
+        anstream::println!("Not every live replica goes by it yet; see labseal keys status.");
     }
 }
