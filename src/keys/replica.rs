@@ -49,6 +49,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long the judgement stands that nobody knows a key.
 const JUDGED: Duration = Duration::from_secs(1);
 
+/// How long the row of one that died is kept, for people to see.
+const FORGOTTEN: Duration = Duration::from_secs(7 * 86_400);
+
 /// A lease that a row which cannot be believed is given at most.
 const UNBELIEVED: Duration = Duration::from_secs(60);
 
@@ -286,6 +289,9 @@ impl Keys {
         let _ = self.0.member.set(member);
         let mut writer = self.writer();
         writer.catch_up()?;
+        for seen in writer.store.replicas()?.iter().filter(|seen| seen.age > FORGOTTEN) {
+            writer.store.forget(&seen.row.id)?;
+        }
         self.0.publish(&mut writer)
     }
 

@@ -102,8 +102,7 @@ fn root(keys: &Keys, provider: &dyn Provider, args: &Args) -> anyhow::Result<()>
 }
 
 fn foresee_data(status: &Status, json: bool) {
-    let data = status.versions.iter().filter(|version| version.ring == Ring::Data);
-    let last = data.last();
+    let last = status.versions.iter().rfind(|version| version.ring == Ring::Data);
     let next = match last {
         Some(last) if last.state == State::PreActive => last.version,
         Some(last) => last.version.saturating_add(1),
