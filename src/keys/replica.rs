@@ -23,7 +23,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -121,6 +121,8 @@ pub(super) struct Member {
     /// When the last row that arrived was about to be sent: nanoseconds since `born`, and
     /// milliseconds since 1970.
     sent: (AtomicU64, AtomicU64),
+    /// The version of the data ring that seals in the newest snapshot.
+    pub(super) sealing: AtomicU32,
     /// When a key that nobody knew was last looked for.
     looked: Mutex<Option<Instant>>,
     pub(super) meters: Meters,
@@ -135,6 +137,7 @@ impl Member {
             born: clock.instant(),
             clock,
             sent: (AtomicU64::new(0), AtomicU64::new(0)),
+            sealing: AtomicU32::new(0),
             looked: Mutex::new(None),
             meters: Meters::new(settings.block, settings.hard_stop),
             settings,
