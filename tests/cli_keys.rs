@@ -325,3 +325,41 @@ fn a_text_that_is_no_envelope_is_told_where_it_goes_wrong() {
         assert_eq!(ran.out, "");
     }
 }
+
+#[test]
+fn a_class_that_differs_from_the_register_is_found_by_check_as_run_refuses_it() {
+    let lab = lab();
+    let check = ["check", "--config", "labseal.yaml"];
+    let before = labseal(lab.path(), &check);
+    assert_eq!(before.code, 0, "{}{}", before.out, before.err);
+    assert!(before.out.contains("warning: classes were not compared with the key log"));
+    done(lab.path(), &INIT);
+    assert_eq!(done(lab.path(), &check), "both files can be used\n");
+
+    let other = POLICY.replace("match: [eq]", "match: [ieq, eq]");
+    fs::write(lab.path().join("policy.yaml"), other).unwrap();
+    let found = labseal(lab.path(), &check);
+    assert_eq!(found.code, 1);
+    let words = "class c-name was registered as: mode searchable, type text, match [eq]";
+    let at = "policy.yaml:5:1: error: ";
+    assert!(found.out.contains(words) && found.out.contains(at), "{}", found.out);
+    let refused = labseal(lab.path(), &["run", "--config", "labseal.yaml"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains(words), "{}", refused.err);
+
+    // Nothing of it is written, so that the policy as it was is still right.
+    fs::write(lab.path().join("policy.yaml"), POLICY).unwrap();
+    assert_eq!(done(lab.path(), &check), "both files can be used\n");
+    let config = CONFIG.replace(", passphrase: \"file:passphrase\"", "");
+    fs::write(lab.path().join("labseal.yaml"), config).unwrap();
+    let unasked = labseal(lab.path(), &check);
+    assert_eq!(unasked.code, 0);
+    assert!(unasked.out.contains("no passphrase is configured"), "{}", unasked.out);
+    private(&lab.path().join("passphrase"), "another\n");
+    fs::write(lab.path().join("labseal.yaml"), CONFIG).unwrap();
+    let locked = labseal(lab.path(), &[&check[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&locked.out).unwrap();
+    assert_eq!((locked.code, &report["usable"]), (0, &Value::Bool(true)));
+    let message = report["diagnostics"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("classes were not compared with the key log: "), "{message}");
+}

@@ -79,7 +79,7 @@ codes! {
     /// A body where the operation has none.
     UnexpectedBody = "LS112", 400, "a body came with a request that has none, so nobody would seal it", "send the request without a body";
     /// A name that some servers would take for that of a protected field.
-    NearName = "LS113", 400, "a name differs from a protected one only in case or white space", "spell the field as the policy declares it";
+    NearName = "LS113", 400, "a name could be taken for that of a protected field", "spell the field as the policy declares it";
     /// A test or order is carried out on the opened answer, and the answer is not the whole list.
     NotWhole = "LS114", 400, "this is filtered or ordered after opening, which is right for whole lists alone", "ask for a JSON array without limit, offset, Range, count and aggregates";
     /// A test or order is carried out on the opened answer, and the field is not in it.
@@ -92,6 +92,8 @@ codes! {
     UnsupportedProjection = "LS118", 400, "the field is bound to its record, whose key cannot be in this answer", "embed the relation without spreading it, or leave the field out";
     /// A signature covers what would be changed.
     SignedRequest = "LS119", 400, "the request is signed, and sealing what it carries would break the signature", "authenticate to the API by something that does not cover target and body, such as a token or TLS";
+    /// A parameter would order or test by what it names.
+    NamedByValue = "LS123", 400, "the value of a parameter names a protected field, by which the API would order or test what is sealed", "leave it out, or list the parameter under may_name: of the route if nothing follows from the values of the field";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.
@@ -108,8 +110,9 @@ codes! {
     Unclassified = "LS206", 403, "the dialect does not know this kind of request, so its protected values cannot be found", "use the part of the API that the dialect covers";
     /// A read of an undeclared entity tests a column name that is protected elsewhere.
     UndeclaredFilter = "LS207", 403, "a column of an undeclared entity has the name of a protected one, and cannot be tested", "declare the entity with its fields";
-    /// A field that the policy does not list, where it says that it lists all.
-    UnknownField = "LS208", 403, "the policy does not list one of the fields, and says unknown_fields: deny", "send listed fields only, or list the field with a class, or with mode: plain and a reason";
+    /// A field that the policy does not list, where it says that it lists all, or an argument of a
+    /// declared function that it does not list.
+    UnknownField = "LS208", 403, "the policy does not list one of the fields or arguments, and lets no other through", "send listed ones only, or list it with a class, or with mode: plain and a reason";
     /// A masked value, a null or nothing came back from a caller who cannot see the value.
     MaskedWriteback = "LS300", 409, "the value would overwrite one that the caller cannot see", "leave the field out of the body, or ask for a read: sealed grant";
     /// An envelope of ours came back from a caller, or to a place, where it may not.
@@ -128,6 +131,8 @@ codes! {
     BodyTooLarge = "LS405", 413, "the body is larger than the limit", "send it in parts, or raise limits.body_bytes in the configuration";
     /// More records than are filtered or ordered after opening.
     TooManyRecords = "LS406", 413, "there are more records than can be filtered or ordered after opening", "narrow the request, or raise proxy_sort: in the policy or db-max-rows of the API";
+    /// More members of a coded body than what comes of them is worth.
+    TooManyMembers = "LS408", 413, "the coded body has too many members for what is in them", "compress the body as a whole";
     /// A protected write in a content type that cannot be read.
     UnsupportedContentType = "LS410", 415, "protected values cannot be found in this content type", "send application/json in UTF-8";
     /// A protected write in a content encoding that cannot be read.

@@ -5,21 +5,25 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use serde_json::{Value, json};
 
 use super::live::{self, Live};
 use crate::{
-    app,
+    app::{self, custody},
+    base::clock::SystemClock,
     config::Config,
+    keys::KeysError,
     policy::{Diagnostic, Policy, Severity, leakage::Leak},
 };
 
 /// Check configuration and policy, and say what would leak
 ///
 /// Exits with 0 if labseal can run with these files, and with --live with what is behind it, warnings
-/// included; with 1 if it cannot, and with 2 on wrong usage.
+/// included; with 1 if it cannot, and with 2 on wrong usage. Classes are compared with those that the
+/// key log registers, if the keys can be opened without a question; else a warning says why not.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration file
@@ -53,7 +57,8 @@ impl Findings {
     }
 }
 
-/// Reads both files, each by itself and against the other, and builds the dialects.
+/// Reads both files, each by itself and against the other, builds the dialects, and compares the
+/// classes with the register.
 pub fn examine(config: &Path) -> Findings {
     let config = match Config::load(config) {
         Ok(config) => config,
@@ -66,6 +71,7 @@ pub fn examine(config: &Path) -> Findings {
             diagnostics.extend(warnings);
             diagnostics.extend(config.compare(&policy));
             diagnostics.extend(app::build_dialects(&policy).err().unwrap_or_default());
+            diagnostics.extend(registered(&config, &policy));
             Some(policy)
         }
         Err(problems) => {
@@ -74,6 +80,35 @@ pub fn examine(config: &Path) -> Findings {
         }
     };
     Findings { diagnostics, config: Some(config), policy }
+}
+
+/// What the register of the key log has against the policy.
+fn registered(config: &Config, policy: &Policy) -> Option<Diagnostic> {
+    let found = |file: &Path, line, severity, message, remedy: &str| {
+        let (file, remedy) = (file.to_owned(), remedy.to_owned());
+        Some(Diagnostic { file, line, column: 1, severity, message, remedy })
+    };
+    let unread = |error: anyhow::Error| {
+        let message = format!("classes were not compared with the key log: {error:#}");
+        let remedy =
+            "run this where and as labseal runs, after init; run refuses a class that differs";
+        found(&config.file, 1, Severity::Warning, message, remedy)
+    };
+    let keys = match custody::open_keys_unasked(config, Arc::new(SystemClock)) {
+        Ok(keys) => keys,
+        Err(error) => return unread(error),
+    };
+    match keys.compare(&app::class_params(policy)) {
+        Ok(()) => None,
+        Err(ref error @ KeysError::ClassDiffers { ref class, .. }) => {
+            let mut declared = policy.classes().iter();
+            let line = declared.find(|one| one.params.id == *class).map_or(1, |one| one.line);
+            let remedy =
+                "give the class its registered parameters back, or declare one with a new id";
+            found(policy.file(), line, Severity::Error, error.to_string(), remedy)
+        }
+        Err(error) => unread(error.into()),
+    }
 }
 
 /// Runs the command.

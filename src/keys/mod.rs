@@ -20,7 +20,7 @@ pub mod mark;
 pub mod memory;
 mod meter;
 pub mod named;
-mod params;
+pub mod params;
 pub mod postgres;
 pub mod private;
 pub mod provider;
@@ -186,6 +186,11 @@ impl Keys {
             }
         }
         Err(KeysError::Contended)
+    }
+
+    /// What [`Keys::register`] would refuse of these classes. Changes nothing.
+    pub fn compare(&self, classes: &[ClassParams]) -> Result<(), KeysError> {
+        self.writer().registrations(classes).map(drop)
     }
 
     /// What the log has been seen to do since this was last asked.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FieldRef, Formats, Node};
+use super::{FieldRef, Formats, KeyPlace, Node};
 use crate::base::{
     ident::{EntityName, FieldName, FunctionName},
     secret::Plaintext,
@@ -236,6 +236,30 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// The key of the record that the request is about, where its head says it.
+    pub fn head_key(&self) -> Option<&Plaintext> {
+        let request = match &self.body {
+            BodyForm::Opaque => Vec::new(),
+            BodyForm::Records(node) => node.records(),
+        };
+        let mut records = request.into_iter().chain(self.answer.records());
+        let used = records.find_map(|bound| match &bound.key {
+            KeyPlace::Head { used, .. } => Some(*used),
+            KeyPlace::Member { .. } | KeyPlace::Nowhere { .. } => None,
+        })?;
+        match &self.uses.get(used)?.kind {
+            UseKind::Filter(Filter { test: Test::Equal(literal), .. }) => Some(literal),
+            UseKind::Column
+            | UseKind::Conflict
+            | UseKind::Filter(_)
+            | UseKind::Key
+            | UseKind::Order { .. }
+            | UseKind::Text
+            | UseKind::Transform(_)
+            | UseKind::Zone => None,
+        }
+    }
+
     /// A request to an API of which nothing is declared, so that nobody looks at it.
     pub fn unexamined() -> Self {
         Self {

@@ -10,14 +10,13 @@ use crate::{
     auth::Caller,
     base::{
         class::{Mode, ValueType},
-        ident::EntityName,
+        ident::{EntityName, FieldName},
         near,
         refusal::{Code, Refusal},
-        secret::Plaintext,
     },
     model::{
-        BodyForm, EntityDecl, FieldRef, Filter, FunctionDecl, KeyPlace, Node, Operation, Target,
-        Test, Unknown, Use, UseKind, Verb,
+        BodyForm, EntityDecl, FieldRef, Filter, FunctionDecl, Node, Operation, Target, Test,
+        Unknown, Use, UseKind, Verb,
     },
 };
 
@@ -78,18 +77,24 @@ impl ApiPolicy {
             self.judge_unlisted(one, &mut plan.unknown)?;
             *filter = self.judge_use(one, operation.verb, standing, granted)?;
         }
-        let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
+        let answer = operation
+            .answer
+            .filter_map(&mut |field, is_cast| self.open_rule(field, is_cast, granted))?;
         plan.answer = AnswerPlan::Scan(answer);
         plan.request = match (&operation.body, operation.verb) {
             (BodyForm::Opaque, Verb::Delete | Verb::Describe | Verb::Read) => RequestPlan::Nothing,
+            // A declared function takes what is listed.
+            (BodyForm::Opaque, Verb::Call) if standing == Standing::Declared => {
+                RequestPlan::Nothing
+            }
             (BodyForm::Opaque, Verb::Call | Verb::Create | Verb::Replace | Verb::Update) => {
                 RequestPlan::Scan(Node::default())
             }
             (BodyForm::Records(records), _) => RequestPlan::Scan(
-                records.filter_map(&mut |field| self.seal_rule(field, operation, granted))?,
+                records.filter_map(&mut |field, _| self.seal_rule(field, operation, granted))?,
             ),
         };
-        plan.head_key = head_key(operation);
+        plan.head_key = operation.head_key().cloned();
         Ok(plan)
     }
 
@@ -111,6 +116,10 @@ impl ApiPolicy {
             | UseKind::Zone => return Ok(()),
             UseKind::Filter(filter) => filter.operator,
         };
+        if self.lists_argument(one) == Some(false) {
+            let function = one.entity.as_ref().map(EntityName::as_str).unwrap_or_default();
+            return Err(Refusal::new(Code::UnknownField).on(function).by(word));
+        }
         let listed = |entity: &&EntityDecl| {
             entity.fields.contains(&one.column) || entity.rest.plain.contains(&one.column)
         };
@@ -125,6 +134,14 @@ impl ApiPolicy {
                 Ok(())
             }
         }
+    }
+
+    /// Whether an argument of a function is listed, or nearly; `None` if it is none.
+    fn lists_argument(&self, one: &Use) -> Option<bool> {
+        let is_own = |f: &&FunctionDecl| Some(FunctionDecl::arguments_of(&f.name)) == one.entity;
+        let function = self.surface.functions.iter().find(is_own)?;
+        let is_near = |name: &FieldName| near::is_near(name.as_str(), one.column.as_str());
+        Some(function.plain.contains(&one.column) || function.arguments.iter().any(is_near))
     }
 
     /// Refuses what could carry values past the policy: writes to what is not declared, and calls.
@@ -265,9 +282,12 @@ impl ApiPolicy {
                 (Sort::Here { .. }, Some(Right::Clear)) => Ok(rule()),
                 (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
             },
-            // A sealed value comes back as its own type, whatever its envelope was cast to.
-            UseKind::Text if class.params.ty.casts_to_itself() => Ok(None),
-            UseKind::Text => unsupported(Code::UnsupportedTransform, "cast"),
+            // The text of `jsonb` is not the one that was written, and which of the two the column
+            // was is not known here.
+            UseKind::Text if class.params.ty == ValueType::Json => {
+                unsupported(Code::UnsupportedTransform, "cast")
+            }
+            UseKind::Text => Ok(None),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
             UseKind::Zone => Ok(None),
         }
@@ -317,6 +337,7 @@ impl ApiPolicy {
     fn open_rule(
         &self,
         field_ref: &FieldRef,
+        is_cast: bool,
         granted: &Granted,
     ) -> Result<Option<OpenRule>, Refusal> {
         let Some(field) = self.fields.get(field_ref) else { return Ok(None) };
@@ -327,7 +348,7 @@ impl ApiPolicy {
         }
         let class = field.class.clone();
         let is_bound = field.is_bound;
-        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound }))
+        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound, is_cast }))
     }
 
     fn seal_rule(
@@ -357,32 +378,6 @@ impl ApiPolicy {
             is_bound: field.is_bound,
             line: field.line,
         }))
-    }
-}
-
-/// The key of the record that the request is about, where its head says it.
-fn head_key(operation: &Operation) -> Option<Plaintext> {
-    let request = match &operation.body {
-        BodyForm::Opaque => Vec::new(),
-        BodyForm::Records(node) => node.records(),
-    };
-    let used =
-        request.into_iter().chain(operation.answer.records()).find_map(|bound| {
-            match &bound.key {
-                KeyPlace::Head { used, .. } => Some(*used),
-                KeyPlace::Member { .. } | KeyPlace::Nowhere { .. } => None,
-            }
-        })?;
-    match &operation.uses.get(used)?.kind {
-        UseKind::Filter(Filter { test: Test::Equal(literal), .. }) => Some(literal.clone()),
-        UseKind::Column
-        | UseKind::Conflict
-        | UseKind::Filter(_)
-        | UseKind::Key
-        | UseKind::Order { .. }
-        | UseKind::Text
-        | UseKind::Transform(_)
-        | UseKind::Zone => None,
     }
 }
 

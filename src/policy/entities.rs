@@ -29,8 +29,13 @@ pub(super) fn entity(
     declared: &mut Declared,
     problems: &mut Problems,
 ) -> EntityDecl {
-    let mut entity =
-        EntityDecl { name: name.clone(), fields: Vec::new(), rest: Rest::default(), bind: None };
+    let mut entity = EntityDecl {
+        name: name.clone(),
+        fields: Vec::new(),
+        rest: Rest::default(),
+        bind: None,
+        key: Vec::new(),
+    };
     let Some(mut fields) = Fields::of(node, "an entity", problems) else { return entity };
     fields.later(&["masked_writeback", "migration"]);
     let key = fields.optional("key");
@@ -52,7 +57,8 @@ pub(super) fn entity(
             problems.error(node.at, "key names no column", "name those of the primary key");
         }
         let named = |node| text(node, "a column of the key", problems).map(FieldName::new);
-        declared.keys.insert(name.clone(), columns.iter().filter_map(named).collect());
+        entity.key = columns.iter().filter_map(named).collect();
+        declared.keys.insert(name.clone(), entity.key.clone());
     }
     for (key, node) in columns.and_then(|node| pairs(node, "fields", problems)).unwrap_or_default()
     {

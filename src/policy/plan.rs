@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ops::RangeInclusive,
     sync::Arc,
 };
 
@@ -27,8 +26,8 @@ pub struct Class {
     pub name: ClassName,
     /// What the cipher needs.
     pub params: ClassParams,
-    /// Which years its dates are in, and how many texts a test of them may become.
-    pub span: Span,
+    /// How many years, months and days a test of its dates may become.
+    pub at_most: usize,
     /// Whether records are ordered by it after opening.
     pub sort: Sort,
     /// The partial view.
@@ -73,21 +72,6 @@ pub enum Sort {
     },
     /// They are not.
     Refused,
-}
-
-/// What `range:` says of dates: a test that is open at one end is answered for these years.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// The years that values are in; no other is stored.
-    pub years: RangeInclusive<i64>,
-    /// How many years, months and days one test may be spelled as.
-    pub at_most: usize,
-}
-
-impl Default for Span {
-    fn default() -> Self {
-        Self { years: 1..=9999, at_most: 120 }
-    }
 }
 
 /// What happens when a declared field holds something that is not a valid envelope of its class.
@@ -171,6 +155,8 @@ pub struct OpenRule {
     pub right: Right,
     /// Whether the value opens in its own record alone.
     pub is_bound: bool,
+    /// Whether the caller gets the text of the value, whatever its type.
+    pub is_cast: bool,
 }
 
 /// How the records of an entity are told apart, where values are bound to them.

@@ -182,7 +182,7 @@ impl Opening {
         if is_watched {
             self.watch.see(number, Some(&typed));
         }
-        Ok(self.show(&rule.class, rule.right, &typed, spelling, made))
+        Ok(self.show(&rule.class, rule.right, &typed, (spelling, rule.is_cast), made))
     }
 
     /// Takes newer keys, if these do not know the kid and newer ones may.
@@ -225,16 +225,26 @@ impl Opening {
         let rights = self.rights.clone();
         let rights = self.keys.class_of(kid).and_then(|class| rights.by_class.get(class));
         let shown = match rights.map(|rights| (rights, rights.read)) {
-            None | Some((_, Right::Deny)) => None,
+            None => None,
+            // Nothing of a value that is withheld goes out, whether it would open here or not.
+            Some((rights, Right::Deny | Right::Null)) => {
+                tally::count(&mut self.tally.withheld, &rights.class.name);
+                spelling.null(made);
+                Some(Act::Replace)
+            }
+            Some((rights, Right::Omit)) => {
+                tally::count(&mut self.tally.withheld, &rights.class.name);
+                Some(Act::Drop)
+            }
             Some((rights, Right::Sealed)) if mode == rights.class.params.mode => {
                 tally::count(&mut self.tally.withheld, &rights.class.name);
                 Some(Act::Keep)
             }
             Some((_, Right::Sealed)) => None,
-            Some((rights, right @ (Right::Clear | Right::Masked | Right::Null | Right::Omit))) => {
+            Some((rights, right @ (Right::Clear | Right::Masked))) => {
                 match self.keys.open(text.bytes()) {
                     Opened::Value { typed, .. } => {
-                        self.show(&rights.class, right, &typed, spelling, made)
+                        self.show(&rights.class, right, &typed, (spelling, false), made)
                     }
                     Opened::Fails { state, .. } => {
                         self.fails(state);
@@ -263,10 +273,14 @@ impl Opening {
         class: &Class,
         right: Right,
         typed: &Typed,
-        spelling: Spelling,
+        (spelling, is_cast): (Spelling, bool),
         made: &mut Vec<u8>,
     ) -> Option<Act> {
         let (counts, act) = match right {
+            Right::Clear if is_cast => {
+                spelling.cast(class.params.ty, typed, made);
+                (&mut self.tally.opened, Act::Replace)
+            }
             Right::Clear => {
                 spelling.value(class.params.ty, typed, made).ok()?;
                 (&mut self.tally.opened, Act::Replace)

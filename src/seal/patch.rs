@@ -31,6 +31,7 @@ use super::{
 use crate::{
     base::{
         class::Mode,
+        near,
         refusal::{Code, Refusal},
     },
     policy::plan::{Guard, Rights, SealRule, Write},
@@ -99,8 +100,7 @@ impl Patch {
                 "path" => &mut path,
                 "value" => &mut given,
                 other => {
-                    let word = other.trim().trim_matches('\0').to_lowercase();
-                    if ["from", "op", "path", "value"].contains(&word.as_str()) {
+                    if ["from", "op", "path", "value"].iter().any(|w| near::is_near(w, other)) {
                         return Err(Stop::Near);
                     }
                     self.scan(body, value, ELSEWHERE, splice)?;
@@ -265,7 +265,7 @@ impl Patch {
             if let Some(rule) = flat.rule {
                 return Ok(Place::Below(rule));
             }
-            let named = flat.named(token.as_bytes());
+            let named = self.tree.named(flat, token.as_bytes());
             // A token is a key, unless it may be an index of the list that may be here.
             let is_key = flat.elements.is_none() || !may_be_index(&token);
             if let (Named::Otherwise, true) = (named, is_key)

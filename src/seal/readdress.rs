@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     base::{
-        class::{Mode, Rung},
+        class::{Mode, Rung, Years},
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
@@ -116,13 +116,15 @@ impl Readdress<'_> {
             }
             (Test::Bound { bound, literal }, Mode::Searchable) => {
                 let (is_first, others) = others_of_span(op, one);
+                let registered = self.keys.params(&class.params.id);
+                let years = registered.map_or(Years::ALL, |registered| registered.years);
                 let found = self.lookup(rule, literal, |text| {
                     let mut side = lookup::side(class, *bound, text)?;
                     for (bound, literal) in others {
                         let other = lookup::side(class, bound, literal.expose())?;
                         side = (side.0.max(other.0), side.1.min(other.1));
                     }
-                    Ok(lookup::span(class, side))
+                    Ok(lookup::span(class, years, side))
                 });
                 let found = match is_first {
                     true => found,

@@ -23,6 +23,7 @@ fn surface() -> Surface {
         fields: fields.iter().map(|field| FieldName::new(*field)).collect(),
         rest: Rest::default(),
         bind: None,
+        key: Vec::new(),
     };
     Surface {
         schemas: vec!["lab".into(), "archive".into()],
@@ -34,6 +35,7 @@ fn surface() -> Surface {
         functions: vec![FunctionDecl {
             name: FunctionName::new("lab.find_patient"),
             arguments: vec![FieldName::new("number")],
+            plain: vec![FieldName::new("ward")],
             returns: Some(EntityName::new("lab.patients")),
         }],
         routes: Vec::new(),
@@ -430,6 +432,7 @@ fn a_surface_that_cannot_be_served_is_refused() {
                 fields: Vec::new(),
                 rest: Rest::default(),
                 bind: None,
+                key: Vec::new(),
             })
             .collect(),
         ..Surface::default()

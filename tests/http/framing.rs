@@ -218,3 +218,17 @@ fn one_byte_at_a_time_is_read_as_all_at_once() {
     assert!(got.starts_with("HTTP/1.1 201 "), "{got}");
     assert!(front.got("/patients")[0].text().contains("ls1d"));
 }
+
+#[test]
+fn an_answer_with_two_framings_leaves_with_one() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    let front = Front::with(policy::EMPTY, move |_| {
+        let framings = "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let bytes = format!("{head}{framings}2\r\n[]\r\n0\r\n\r\n");
+        vec![crate::kit::Act::Send(bytes.into_bytes())]
+    });
+    let answer = front.send("lims", Request::get("/x"));
+    let framings = ["content-length", "transfer-encoding"].map(|name| answer.values(name));
+    assert!(framings.concat().len() <= 1, "{framings:?}");
+    assert_eq!(answer.text(), "[]");
+}
