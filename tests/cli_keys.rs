@@ -181,10 +181,45 @@ fn keys_are_listed_rotated_and_listed_again() {
 }
 
 #[test]
+fn everything_there_is_can_be_seen_and_a_dry_run_changes_none_of_it() {
+    let lab = lab();
+    done(lab.path(), &INIT);
+    let config = ["--config", "labseal.yaml"];
+    let keys = |args: &[&str]| done(lab.path(), &[&["keys"], args, &config].concat());
+    let before = keys(&["status"]);
+    for words in ["Root key: 1", "wrapped by file key", "No replica runs", "active", "index"] {
+        assert!(before.contains(words), "{words}: {before}");
+    }
+    assert!(keys(&["rotate", "--dry-run"]).contains("Version 2"));
+    assert!(keys(&["rotate", "root", "--dry-run"]).contains("Root key 2"));
+    let json = |args: &[&str]| -> Value { serde_json::from_str(&keys(args)).unwrap() };
+    assert_eq!(json(&["rotate", "--dry-run", "--json"])["next"], 2);
+    let versions = json(&["status", "--json"])["versions"].as_array().unwrap().len();
+    assert_eq!(
+        (versions, json(&["status", "--json"])["root"]["generation"].clone()),
+        (2, 1.into())
+    );
+
+    keys(&["rotate"]);
+    assert_eq!(json(&["compromise", "1", "--dry-run", "--json"])["state"], "compromised");
+    assert_eq!(json(&["status", "--json"])["versions"][0]["state"], "decrypt_only");
+    let suspended = json(&["suspend", "1", "--yes", "--json"]);
+    assert_eq!(
+        (&suspended["from"], &suspended["in_force"]),
+        (&"decrypt_only".into(), &true.into())
+    );
+    assert!(keys(&["resume", "1"]).contains("is decrypt_only; it was suspended"));
+    assert_eq!(json(&["rotate", "root", "--json"])["root"], 2);
+    assert!(keys(&["status"]).contains("Root key: 2"));
+    let missing = labseal(lab.path(), &[&["keys", "resume", "7"][..], &config].concat());
+    assert!(missing.code == 1 && missing.err.contains("keys status"), "{}", missing.err);
+}
+
+#[test]
 fn the_index_ring_is_not_rotated() {
     let lab = lab();
     done(lab.path(), &INIT);
-    let args = ["keys", "rotate", "--config", "labseal.yaml", "--ring", "index"];
+    let args = ["keys", "rotate", "--config", "labseal.yaml", "index"];
     let ran = labseal(lab.path(), &args);
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("sealed again"), "{}", ran.err);
