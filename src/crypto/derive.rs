@@ -19,6 +19,8 @@ const DOMAIN: &[u8] = b"labseal/v1\0";
 /// What a derived key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Label {
+    /// HMAC of the commitments in envelopes. Ring key, (tenant, class id).
+    Com,
     /// Cipher of mode `d`. Ring key, (tenant, class id).
     EncD,
     /// Cipher of mode `r`. Ring key, (tenant, class id).
@@ -42,6 +44,7 @@ pub(super) enum Label {
 impl Label {
     fn as_bytes(self) -> &'static [u8] {
         match self {
+            Self::Com => b"com",
             Self::EncD => b"enc-d",
             Self::EncR => b"enc-r",
             Self::EncS => b"enc-s",

@@ -151,8 +151,12 @@ impl Opening {
         if rule.right == Right::Sealed && !is_watched {
             let parsed = envelope::parse(text).ok()?;
             let kid = parsed.kid();
-            let is_bound = parsed.flags().bond() == Bond::Record;
-            if self.keys.class_of(kid)? != &rule.class.params.id || is_bound != rule.is_bound {
+            let (flags, params) = (parsed.flags(), &rule.class.params);
+            let is_bound = flags.bond() == Bond::Record;
+            let is_of_class = self.keys.class_of(kid)? == &params.id
+                && flags.commitment() == params.commitment
+                && is_bound == rule.is_bound;
+            if !is_of_class {
                 return None;
             }
             self.note(kid);

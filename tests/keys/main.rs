@@ -4,6 +4,7 @@
 // Tests may.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod committed;
 mod crash;
 mod frozen;
 #[path = "../kit/mod.rs"]
@@ -18,7 +19,7 @@ use std::{path::Path, sync::Arc};
 
 use labseal::{
     base::{
-        class::{ClassParams, Equality, Mode, Rung, ValueType},
+        class::{ClassParams, Commitment, Equality, Mode, Rung, ValueType},
         clock::SystemClock,
         ident::{ClassId, Tenant},
         secret::SecretKey,
@@ -66,7 +67,8 @@ fn open(address: &StoreAddress) -> Result<Keys, KeysError> {
 }
 
 fn class(id: &str, mode: Mode, ty: ValueType, rungs: &[Rung]) -> ClassParams {
-    ClassParams { id: ClassId::new(id), mode, ty, rungs: rungs.to_vec(), equality: Equality::Exact }
+    let (equality, commitment) = (Equality::Exact, Commitment::Absent);
+    ClassParams { id: ClassId::new(id), mode, ty, rungs: rungs.to_vec(), equality, commitment }
 }
 
 fn classes() -> Vec<ClassParams> {
