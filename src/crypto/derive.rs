@@ -21,6 +21,8 @@ const DOMAIN: &[u8] = b"labseal/v1\0";
 pub(super) enum Label {
     /// HMAC of the commitments in envelopes. Ring key, (tenant, class id).
     Com,
+    /// Names a wrapping key in public. Wrapping key, ().
+    Fingerprint,
     /// Cipher of mode `d`. Ring key, (tenant, class id).
     EncD,
     /// Cipher of mode `r`. Ring key, (tenant, class id).
@@ -33,6 +35,10 @@ pub(super) enum Label {
     LogMac,
     /// HMAC that makes the nonce of mode `d`. Ring key, (tenant, class id).
     NonceD,
+    /// HMAC of what replicas say of themselves. Root key, ().
+    ReplicaMac,
+    /// HMAC that ties a wrapped root key to its place. Root key, ().
+    RootCommit,
     /// HMAC of search tokens. Ring key, (tenant, class id).
     Rung,
     /// Cipher of wrapped keys. Root key, ().
@@ -45,12 +51,15 @@ impl Label {
     fn as_bytes(self) -> &'static [u8] {
         match self {
             Self::Com => b"com",
+            Self::Fingerprint => b"fingerprint",
             Self::EncD => b"enc-d",
             Self::EncR => b"enc-r",
             Self::EncS => b"enc-s",
             Self::Kid => b"kid",
             Self::LogMac => b"log-mac",
             Self::NonceD => b"nonce-d",
+            Self::ReplicaMac => b"replica-mac",
+            Self::RootCommit => b"root-commit",
             Self::Rung => b"rung",
             Self::Wrap => b"wrap",
             Self::WrapCommit => b"wrap-commit",

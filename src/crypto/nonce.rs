@@ -81,7 +81,7 @@ impl Drop for Nonces {
 }
 
 /// Thirty-two bytes of the operating system, for a new key.
-pub(super) fn random_key() -> Result<SecretKey, NoRandomness> {
+pub fn random_key() -> Result<SecretKey, NoRandomness> {
     let mut bytes = zeroize::Zeroizing::new([0; 32]);
     getrandom::fill(bytes.as_mut()).map_err(NoRandomness)?;
     Ok(SecretKey::new(*bytes))

@@ -1,4 +1,4 @@
-//! A root key under a passphrase: one slot of a root key file.
+//! A secret under a passphrase: one slot of a root key file.
 //!
 //! argon2id (RFC 9106) with 64 MiB, three passes and four lanes gives 64 bytes: the wrap key and
 //! the commitment key. A passphrase is guessable, so the full 32-byte commitment is what makes one
@@ -13,9 +13,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::base::secret::Plaintext;
+use crate::base::secret::{Plaintext, SecretKey};
 
-use super::{NoRandomness, RootKey, WrapError, WrappedKey, nonce::random_salt, wrap::Wrapper};
+use super::{NoRandomness, WrapError, WrappedKey, nonce::random_salt, wrap::Wrapper};
 
 const KDF: &str = "argon2id";
 const M_KIB: u32 = 64 * 1_024;
@@ -27,7 +27,7 @@ const T_ACCEPTED: std::ops::RangeInclusive<u32> = 2..=16;
 const P_ACCEPTED: std::ops::RangeInclusive<u32> = 1..=16;
 const SALT_ACCEPTED: std::ops::RangeInclusive<usize> = 16..=64;
 
-/// A root key under a passphrase, as stored: texts and numbers, nothing secret.
+/// A secret under a passphrase, as stored: texts and numbers, nothing secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slot {
@@ -41,7 +41,7 @@ pub struct Slot {
     p: u32,
     /// base64url without padding.
     salt: String,
-    /// The wrapped root key.
+    /// The wrapped secret.
     wrapped: WrappedKey,
 }
 
@@ -58,22 +58,22 @@ pub enum SlotError {
     #[error("the passphrase does not open this slot")]
     WrongPassphrase,
     /// Wrapping failed.
-    #[error("the root key could not be wrapped")]
+    #[error("the secret could not be wrapped")]
     Wrap(#[source] WrapError),
 }
 
 impl Slot {
-    /// Wraps `root` under `passphrase`. `aad` says for whom and where.
-    pub fn wrap(passphrase: &Plaintext, root: &RootKey, aad: &[u8]) -> Result<Self, SlotError> {
+    /// Wraps `secret` under `passphrase`. `aad` says for whom and where.
+    pub fn wrap(passphrase: &Plaintext, secret: &SecretKey, aad: &[u8]) -> Result<Self, SlotError> {
         let salt = random_salt()?;
         let wrapper = stretch(passphrase, &salt, M_KIB, T, P)?;
-        let wrapped = wrapper.wrap(root.secret(), aad).map_err(SlotError::Wrap)?;
+        let wrapped = wrapper.wrap(secret, aad).map_err(SlotError::Wrap)?;
         let salt = BASE64.encode(salt);
         Ok(Self { kdf: KDF.to_owned(), m_kib: M_KIB, t: T, p: P, salt, wrapped })
     }
 
     /// Opens the slot.
-    pub fn unwrap(&self, passphrase: &Plaintext, aad: &[u8]) -> Result<RootKey, SlotError> {
+    pub fn unwrap(&self, passphrase: &Plaintext, aad: &[u8]) -> Result<SecretKey, SlotError> {
         let salt = BASE64.decode(&self.salt).map_err(|_| SlotError::Costs)?;
         let is_accepted = self.kdf == KDF
             && M_KIB_ACCEPTED.contains(&self.m_kib)
@@ -84,13 +84,12 @@ impl Slot {
             return Err(SlotError::Costs);
         }
         let wrapper = stretch(passphrase, &salt, self.m_kib, self.t, self.p)?;
-        let secret = wrapper.unwrap(&self.wrapped, aad).map_err(|error| match error {
+        wrapper.unwrap(&self.wrapped, aad).map_err(|error| match error {
             WrapError::Commitment => SlotError::WrongPassphrase,
             WrapError::Malformed | WrapError::NoRandomness(_) | WrapError::Tag => {
                 SlotError::Wrap(error)
             }
-        })?;
-        Ok(RootKey::from_secret(secret))
+        })
     }
 }
 
@@ -117,12 +116,12 @@ mod tests {
 
     #[test]
     fn a_slot_opens_under_its_passphrase_and_place_alone() {
-        let root = RootKey::generate().unwrap();
-        let slot = Slot::wrap(&"correct horse".into(), &root, b"main").unwrap();
+        let secret = SecretKey::new([7; 32]);
+        let slot = Slot::wrap(&"correct horse".into(), &secret, b"main").unwrap();
         let stored = serde_json::to_string(&slot).unwrap();
         let slot: Slot = serde_json::from_str(&stored).unwrap();
         let again = slot.unwrap(&"correct horse".into(), b"main").unwrap();
-        assert_eq!(again.mac(b"entry"), root.mac(b"entry"));
+        assert_eq!(again.expose(), secret.expose());
         let wrong = slot.unwrap(&"correct horze".into(), b"main");
         assert!(matches!(wrong, Err(SlotError::WrongPassphrase)));
         let elsewhere = slot.unwrap(&"correct horse".into(), b"other");
@@ -131,8 +130,7 @@ mod tests {
 
     #[test]
     fn costs_that_would_eat_the_machine_or_cost_nothing_are_refused() {
-        let root = RootKey::generate().unwrap();
-        let good = Slot::wrap(&"p".into(), &root, b"").unwrap();
+        let good = Slot::wrap(&"p".into(), &SecretKey::new([7; 32]), b"").unwrap();
         let bad = [
             Slot { m_kib: u32::MAX, ..good.clone() },
             Slot { m_kib: 8, ..good.clone() },

@@ -57,6 +57,8 @@ pub struct RootKey {
     secret: SecretKey,
     wrapper: Wrapper,
     log: HmacKey,
+    replicas: HmacKey,
+    commitment: HmacKey,
 }
 
 impl RootKey {
@@ -70,7 +72,9 @@ impl RootKey {
         let wrapper =
             Wrapper::new(&from_root(&secret, Label::Wrap), &from_root(&secret, Label::WrapCommit));
         let log = HmacKey::new(&from_root(&secret, Label::LogMac));
-        Self { secret, wrapper, log }
+        let replicas = HmacKey::new(&from_root(&secret, Label::ReplicaMac));
+        let commitment = HmacKey::new(&from_root(&secret, Label::RootCommit));
+        Self { secret, wrapper, log, replicas, commitment }
     }
 
     /// Wraps a ring key. `aad` is its place in the key log.
@@ -93,13 +97,48 @@ impl RootKey {
         self.log.verify(&[entry], mac).map_err(|_| WrongMac)
     }
 
-    pub(super) fn secret(&self) -> &SecretKey {
-        &self.secret
+    /// Authenticates what a replica says of itself: HMAC-SHA256 under KDF(root, "replica-mac").
+    pub fn replica_mac(&self, row: &[u8]) -> [u8; 32] {
+        self.replicas.tag(&[row])
+    }
+
+    /// Checks what [`Self::replica_mac`] made, in constant time.
+    pub fn verify_replica_mac(&self, row: &[u8], mac: &[u8]) -> Result<(), WrongMac> {
+        self.replicas.verify(&[row], mac).map_err(|_| WrongMac)
+    }
+
+    /// Ties this key to a text that only its holder can have made: HMAC-SHA256 under
+    /// KDF(root, "root-commit").
+    pub fn commitment(&self, text: &[u8]) -> [u8; 32] {
+        self.commitment.tag(&[text])
+    }
+
+    /// Checks what [`Self::commitment`] made, in constant time.
+    pub fn verify_commitment(&self, text: &[u8], commitment: &[u8]) -> Result<(), WrongMac> {
+        self.commitment.verify(&[text], commitment).map_err(|_| WrongMac)
+    }
+
+    /// Wraps the root key that comes after this one. `aad` is its place.
+    pub fn wrap_next(&self, next: &Self, aad: &[u8]) -> Result<WrappedKey, WrapError> {
+        self.wrapper.wrap(&next.secret, aad)
+    }
+
+    /// Unwraps the root key that comes after this one.
+    pub fn unwrap_next(&self, wrapped: &WrappedKey, aad: &[u8]) -> Result<Self, WrapError> {
+        self.wrapper.unwrap(wrapped, aad).map(Self::from_secret)
+    }
+
+    /// Lends the key bytes to a key service that wraps bytes and not handles.
+    pub fn lend<T>(&self, to: impl FnOnce(&[u8; 32]) -> T) -> T {
+        to(self.secret.expose())
     }
 }
 
 /// A key that wraps root keys, for providers that hold one in memory.
-pub struct Kek(Wrapper);
+pub struct Kek {
+    wrapper: Wrapper,
+    fingerprint: String,
+}
 
 impl Kek {
     /// A new key from the operating system's randomness.
@@ -109,17 +148,27 @@ impl Kek {
 
     /// Takes key bytes.
     pub fn from_secret(secret: &SecretKey) -> Self {
-        Self(Wrapper::new(&from_root(secret, Label::Wrap), &from_root(secret, Label::WrapCommit)))
+        let wrapper =
+            Wrapper::new(&from_root(secret, Label::Wrap), &from_root(secret, Label::WrapCommit));
+        let derived = from_root(secret, Label::Fingerprint);
+        let fingerprint = derived.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        Self { wrapper, fingerprint }
     }
 
     /// Wraps a root key. `aad` says for whom.
     pub fn wrap(&self, root: &RootKey, aad: &[u8]) -> Result<WrappedKey, WrapError> {
-        self.0.wrap(&root.secret, aad)
+        self.wrapper.wrap(&root.secret, aad)
     }
 
     /// Unwraps a root key.
     pub fn unwrap(&self, wrapped: &WrappedKey, aad: &[u8]) -> Result<RootKey, WrapError> {
-        self.0.unwrap(wrapped, aad).map(RootKey::from_secret)
+        self.wrapper.unwrap(wrapped, aad).map(RootKey::from_secret)
+    }
+
+    /// Sixteen hexadecimal digits that name the key in public and tell nothing of it:
+    /// KDF(secret, "fingerprint")[..8].
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
     }
 }
 

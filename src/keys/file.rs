@@ -1,4 +1,4 @@
-//! The root key in a file, under a passphrase: the provider for a lab without a key service.
+//! A wrapping key in a file, under a passphrase: the provider for a lab without a key service.
 //!
 //! # Grammar
 //!
@@ -8,14 +8,16 @@
 //! {"v": 1, "slots": {"passphrase": {…}, "recovery": {…}}}
 //! ```
 //!
-//! Both slots hold the same root key, each under argon2id of its own passphrase
-//! ([`crate::crypto::passphrase::Slot`]). The recovery passphrase is made by us, from 140 random
+//! Both slots hold the same secret, each under argon2id of its own passphrase
+//! ([`crate::crypto::passphrase::Slot`]). The secret is the wrapping key of root keys, which are in the
+//! key store; in stores of format 1 it is the first root key itself. The recovery passphrase is made by us, from 140 random
 //! bits, and left in `FILE.recovery` for the custodian to move to a safe. Whichever passphrase is
 //! configured, the slots are tried in this order, so recovery is a matter of configuring the other.
 
 use std::{
     os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use serde::{Deserialize, Serialize};
@@ -23,12 +25,13 @@ use zeroize::Zeroizing;
 
 use super::{
     private::{self, PrivateError},
-    provider::{Provider, ProviderError, Settings},
+    provider::{Place, Provider, ProviderError, Settings},
 };
 use crate::{
-    base::secret::Plaintext,
+    base::secret::{Plaintext, SecretKey},
     crypto::{
-        RootKey,
+        Kek, RootKey, WrappedKey,
+        nonce::random_key,
         passphrase::{Slot, SlotError},
     },
 };
@@ -93,12 +96,14 @@ struct Slots {
 pub struct FileProvider {
     path: PathBuf,
     passphrase: Passphrase,
+    /// What the file holds: a passphrase is stretched once, not at every question.
+    secret: OnceLock<SecretKey>,
 }
 
 impl FileProvider {
     /// The provider of `settings`. Nothing is read yet.
     pub fn new(settings: Settings) -> Self {
-        Self { path: settings.path, passphrase: settings.passphrase }
+        Self { path: settings.path, passphrase: settings.passphrase, secret: OnceLock::new() }
     }
 
     /// Where `create` leaves the recovery passphrase of a root key file.
@@ -114,7 +119,11 @@ impl Provider for FileProvider {
         "file"
     }
 
-    fn create(&self) -> Result<RootKey, ProviderError> {
+    fn key(&self) -> Result<String, ProviderError> {
+        Ok(Kek::from_secret(self.secret()?).fingerprint().to_owned())
+    }
+
+    fn create(&self) -> Result<(), ProviderError> {
         let recovery_path = Self::recovery_path(&self.path);
         for path in [&self.path, &recovery_path] {
             // A dangling link counts: what it points to may come back.
@@ -124,10 +133,10 @@ impl Provider for FileProvider {
         }
         let passphrase = self.passphrase.read()?;
         let recovery = recovery_passphrase()?;
-        let root = RootKey::generate()?;
+        let secret = random_key()?;
         let slots = Slots {
-            passphrase: Slot::wrap(&passphrase, &root, PASSPHRASE).map_err(|e| self.slot(e))?,
-            recovery: Slot::wrap(&recovery, &root, RECOVERY).map_err(|e| self.slot(e))?,
+            passphrase: Slot::wrap(&passphrase, &secret, PASSPHRASE).map_err(|e| self.slot(e))?,
+            recovery: Slot::wrap(&recovery, &secret, RECOVERY).map_err(|e| self.slot(e))?,
         };
         // Invariant: slots are made of strings and numbers, which JSON has.
         #[allow(clippy::unwrap_used)]
@@ -143,10 +152,37 @@ impl Provider for FileProvider {
             let _ = std::fs::remove_file(&recovery_path);
             return Err(error.into());
         }
-        Ok(root)
+        let _ = self.secret.set(secret);
+        Ok(())
     }
 
-    fn root(&self) -> Result<RootKey, ProviderError> {
+    fn wrap(&self, root: &RootKey, place: &Place) -> Result<Vec<u8>, ProviderError> {
+        let wrapped = Kek::from_secret(self.secret()?).wrap(root, &place.aad())?;
+        Ok(wrapped.as_bytes().to_vec())
+    }
+
+    fn unwrap(&self, wrapped: &[u8], place: &Place) -> Result<RootKey, ProviderError> {
+        let wrapped = WrappedKey::from_bytes(wrapped)?;
+        Ok(Kek::from_secret(self.secret()?).unwrap(&wrapped, &place.aad())?)
+    }
+
+    fn legacy_root(&self) -> Result<Option<RootKey>, ProviderError> {
+        Ok(Some(RootKey::from_secret(SecretKey::new(*self.secret()?.expose()))))
+    }
+}
+
+impl FileProvider {
+    fn secret(&self) -> Result<&SecretKey, ProviderError> {
+        match self.secret.get() {
+            Some(secret) => Ok(secret),
+            None => {
+                let unlocked = self.unlock()?;
+                Ok(self.secret.get_or_init(|| unlocked))
+            }
+        }
+    }
+
+    fn unlock(&self) -> Result<SecretKey, ProviderError> {
         let text = private::read(&self.path).map_err(|error| match error {
             PrivateError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 ProviderError::Missing { path: self.path.clone() }
@@ -166,9 +202,7 @@ impl Provider for FileProvider {
             other => other.map_err(|error| self.slot(error)),
         }
     }
-}
 
-impl FileProvider {
     fn slot(&self, error: SlotError) -> ProviderError {
         match error {
             SlotError::NoRandomness(error) => error.into(),

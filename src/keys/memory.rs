@@ -1,13 +1,16 @@
-//! Root key and key log in memory: for tests and the demonstration, gone with the process.
+//! Wrapping key and key log in memory: for tests and the demonstration, gone with the process.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{
     entry::Record,
-    provider::{Provider, ProviderError},
+    provider::{Place, Provider, ProviderError},
     store::{Appended, Store, StoreError},
 };
-use crate::{base::secret::SecretKey, crypto::RootKey};
+use crate::{
+    base::secret::SecretKey,
+    crypto::{Kek, RootKey, WrappedKey},
+};
 
 /// A key log in memory. Clones share it, as replicas share a database.
 #[derive(Clone, Default)]
@@ -30,13 +33,17 @@ impl Store for MemoryStore {
     }
 }
 
-/// A root key in memory.
+/// A wrapping key in memory.
 pub struct MemoryProvider(SecretKey);
 
 impl MemoryProvider {
-    /// A provider of this root key.
-    pub fn new(root: SecretKey) -> Self {
-        Self(root)
+    /// A provider with this wrapping key.
+    pub fn new(secret: SecretKey) -> Self {
+        Self(secret)
+    }
+
+    fn kek(&self) -> Kek {
+        Kek::from_secret(&self.0)
     }
 }
 
@@ -45,11 +52,23 @@ impl Provider for MemoryProvider {
         "memory"
     }
 
-    fn create(&self) -> Result<RootKey, ProviderError> {
-        self.root()
+    fn key(&self) -> Result<String, ProviderError> {
+        Ok(self.kek().fingerprint().to_owned())
     }
 
-    fn root(&self) -> Result<RootKey, ProviderError> {
-        Ok(RootKey::from_secret(SecretKey::new(*self.0.expose())))
+    fn create(&self) -> Result<(), ProviderError> {
+        Ok(())
+    }
+
+    fn wrap(&self, root: &RootKey, place: &Place) -> Result<Vec<u8>, ProviderError> {
+        Ok(self.kek().wrap(root, &place.aad())?.as_bytes().to_vec())
+    }
+
+    fn unwrap(&self, wrapped: &[u8], place: &Place) -> Result<RootKey, ProviderError> {
+        Ok(self.kek().unwrap(&WrappedKey::from_bytes(wrapped)?, &place.aad())?)
+    }
+
+    fn legacy_root(&self) -> Result<Option<RootKey>, ProviderError> {
+        Ok(Some(RootKey::from_secret(SecretKey::new(*self.0.expose()))))
     }
 }

@@ -21,6 +21,7 @@ pub mod private;
 pub mod provider;
 pub mod ring;
 mod rotate;
+pub mod slot;
 pub mod snapshot;
 pub mod sqlite;
 mod state;
@@ -102,6 +103,9 @@ pub enum KeysError {
     /// The store is older than what was used here before.
     #[error(transparent)]
     Mark(#[from] MarkError),
+    /// The store has no root key that this provider could unwrap.
+    #[error("the key store has no root key for this provider")]
+    NoRoot,
     /// No root key.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -180,12 +184,12 @@ impl Keys {
         }
         // The store first, since it is empty and can go again if there can be no root key.
         let store = address.create()?;
-        let root = match provider.create() {
+        let root = match provider.create().map_err(KeysError::from).and_then(|()| root(provider)) {
             Ok(root) => root,
             Err(error) => {
                 drop(store);
                 address.discard();
-                return Err(error.into());
+                return Err(error);
             }
         };
         let state = LogState::new(tenant.clone());
@@ -216,7 +220,7 @@ impl Keys {
     ) -> Result<Self, KeysError> {
         let mut store = address.open()?;
         let mut mark = Mark::open(address.seen())?;
-        let root = provider.root()?;
+        let root = root(provider)?;
         let records = store.load(0)?;
         let state = LogState::new(tenant.clone()).follow(&records, &root)?;
         state.rings()?;
@@ -289,6 +293,10 @@ impl Keys {
         self.0.snapshot.store(Arc::new(Snapshot::new(&writer.state)?));
         Ok(())
     }
+}
+
+fn root(provider: &dyn Provider) -> Result<RootKey, KeysError> {
+    provider.legacy_root()?.ok_or(KeysError::NoRoot)
 }
 
 impl Writer {

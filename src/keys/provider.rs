@@ -1,8 +1,9 @@
-//! What keeps the root key: the trait, and the table of kinds.
+//! What wraps the root key: the trait, and the table of kinds.
 //!
-//! A provider is asked once, at start, for one thing: the root key. Every other key is wrapped by
-//! that one. A kind is one file and one line in [`PROVIDERS`]; all pass one contract test
-//! (`tests/keys_provider.rs`).
+//! A provider has one wrapping key and does one thing with it: wrap and unwrap root keys. The
+//! wrapped root key is kept in the key store ([`super::slot`]), and every other key is wrapped by the
+//! root key, so a provider is asked once, at start. A kind is one file and one line in
+//! [`PROVIDERS`]; all pass one contract test (`tests/keys/provider.rs`).
 
 use std::path::PathBuf;
 
@@ -10,23 +11,68 @@ use super::{
     file::{FileProvider, Passphrase},
     private::PrivateError,
 };
-use crate::crypto::{NoRandomness, RootKey, WrapError};
+use crate::{
+    base::ident::Tenant,
+    crypto::{NoRandomness, RootKey, WrapError},
+};
 
-/// Keeps a root key.
+/// Where a wrapped root key stands; the additional data of its wrapping (AAD, encryption context).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The tenant whose keys it wraps.
+    pub tenant: Tenant,
+    /// The name of the key log that it authenticates.
+    pub instance: String,
+    /// Counts from 1; each root key has one of its own.
+    pub generation: u32,
+}
+
+impl Place {
+    /// The place as bytes, for providers that take bytes. The parts are each preceded by their
+    /// length, so that no two places give the same.
+    pub fn aad(&self) -> Vec<u8> {
+        let generation = self.generation.to_string();
+        joined(&["labseal/v1 root key", &self.instance, self.tenant.as_str(), &generation])
+    }
+}
+
+/// The parts, each preceded by its length.
+pub(super) fn joined(parts: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    bytes
+}
+
+/// Wraps root keys.
 pub trait Provider: Send + Sync {
     /// The word under `kind:`.
     fn kind(&self) -> &'static str;
 
-    /// Makes a root key, durable before this returns. Refuses where there is one.
-    fn create(&self) -> Result<RootKey, ProviderError>;
+    /// The name of the wrapping key: public, and the same for as long as the key is.
+    fn key(&self) -> Result<String, ProviderError>;
 
-    /// The root key.
-    fn root(&self) -> Result<RootKey, ProviderError>;
+    /// For `init`: makes the wrapping key, or finds it where it is made by others. Durable before
+    /// this returns.
+    fn create(&self) -> Result<(), ProviderError>;
+
+    /// Wraps a root key for one place.
+    fn wrap(&self, root: &RootKey, place: &Place) -> Result<Vec<u8>, ProviderError>;
+
+    /// Unwraps what was wrapped for this place. Anything else is an error, never another key.
+    fn unwrap(&self, wrapped: &[u8], place: &Place) -> Result<RootKey, ProviderError>;
+
+    /// The root key of a store of format 1, whose provider kept the root key itself.
+    fn legacy_root(&self) -> Result<Option<RootKey>, ProviderError> {
+        Ok(None)
+    }
 }
 
 /// What a configuration says about a provider.
 pub struct Settings {
-    /// Where the wrapped root key is kept.
+    /// The file of the wrapping key.
     pub path: PathBuf,
     /// What unlocks it.
     pub passphrase: Passphrase,
@@ -93,7 +139,8 @@ pub enum ProviderError {
     /// The operating system gives none.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
-    /// The key derivation or the cipher failed.
-    #[error("the root key cannot be wrapped")]
+    /// The key derivation or the cipher failed, or what was to be unwrapped is not of this key and
+    /// place.
+    #[error("the root key cannot be wrapped or unwrapped")]
     Wrap(#[from] WrapError),
 }
