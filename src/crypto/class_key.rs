@@ -82,7 +82,7 @@ impl DataClassKey {
         key.ciphers.commitment = match params.commitment {
             Commitment::Absent => None,
             Commitment::Carried => {
-                Some(HmacKey::new(&*ring.derive(Label::Com, tenant, &params.id)?))
+                Some(HmacKey::new(ring.derive(Label::Com, tenant, &params.id)?.expose()))
             }
         };
         Ok(key)
@@ -100,7 +100,7 @@ impl DataClassKey {
             Mode::Random => Label::EncR,
             Mode::Searchable => Label::EncS,
         };
-        let cipher = Cipher::new(&*ring.derive(label, tenant, class)?);
+        let cipher = Cipher::new(ring.derive(label, tenant, class)?.expose());
         let ciphers = Ciphers { cipher, commitment: None };
         Ok(Self { mode, kid: ring.kid(tenant, class)?, padding: Padding::Buckets, ciphers })
     }
@@ -155,12 +155,12 @@ pub struct IndexClassKey {
 impl IndexClassKey {
     /// Derives the key.
     pub fn derive(ring: &RingKey, tenant: &Tenant, class: &ClassId) -> Result<Self, DeriveError> {
-        let cipher = Cipher::new(&*ring.derive(Label::EncD, tenant, class)?);
+        let cipher = Cipher::new(ring.derive(Label::EncD, tenant, class)?.expose());
         Ok(Self {
             kid: ring.kid(tenant, class)?,
             ciphers: Ciphers { cipher, commitment: None },
-            nonces: HmacKey::new(&*ring.derive(Label::NonceD, tenant, class)?),
-            rungs: HmacKey::new(&*ring.derive(Label::Rung, tenant, class)?),
+            nonces: HmacKey::new(ring.derive(Label::NonceD, tenant, class)?.expose()),
+            rungs: HmacKey::new(ring.derive(Label::Rung, tenant, class)?.expose()),
         })
     }
 

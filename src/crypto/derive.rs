@@ -8,11 +8,11 @@
 //! bytes already (RFC 5869 §3.3). What is static (tenant, class) goes into the key, what is dynamic
 //! into the additional data: a forgotten argument can then never cross tenants or classes.
 
+use crate::base::secret::SecretKey;
 use hkdf::Hkdf;
 use sha2::Sha256;
-use zeroize::Zeroizing;
 
-use crate::base::secret::SecretKey;
+use super::residue::wiped;
 
 const DOMAIN: &[u8] = b"labseal/v1\0";
 
@@ -83,14 +83,15 @@ pub(super) fn derive(
     prk: &SecretKey,
     label: Label,
     ctx: &[&[u8]],
-) -> Result<Zeroizing<[u8; 32]>, DeriveError> {
+) -> Result<SecretKey, DeriveError> {
     let mut info = [DOMAIN, label.as_bytes()].concat();
     info.extend(tuple(ctx).ok_or(DeriveError::NameTooLong)?);
-    let mut key = Zeroizing::new([0; 32]);
     // Invariant: the key is as long as the hash and the output no longer than one block.
     #[allow(clippy::unwrap_used)]
-    Hkdf::<Sha256>::from_prk(prk.expose()).unwrap().expand(&info, key.as_mut()).unwrap();
-    Ok(key)
+    let expand = |key: &mut [u8; 32]| {
+        Hkdf::<Sha256>::from_prk(prk.expose()).unwrap().expand(&info, key).unwrap();
+    };
+    Ok(wiped(|| SecretKey::filled(expand)))
 }
 
 /// TUP: count ‖ (u16 big-endian length ‖ bytes)*. Injective, and `None` where it would not be.
@@ -126,7 +127,9 @@ mod tests {
         let prk = SecretKey::new([7; 32]);
         let ctx: [&[u8]; 2] = [b"main", b"c-mrn"];
         let key = derive(&prk, Label::EncR, &ctx).unwrap();
-        assert_ne!(key, derive(&prk, Label::EncS, &ctx).unwrap());
-        assert_ne!(key, derive(&prk, Label::EncR, &[b"mainc", b"-mrn"]).unwrap());
+        let other = derive(&prk, Label::EncS, &ctx).unwrap();
+        assert_ne!(key.expose(), other.expose());
+        let other = derive(&prk, Label::EncR, &[b"mainc", b"-mrn"]).unwrap();
+        assert_ne!(key.expose(), other.expose());
     }
 }

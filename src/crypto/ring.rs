@@ -7,13 +7,13 @@ use crate::base::{
     ident::{ClassId, Kid, Tenant},
     secret::SecretKey,
 };
-use zeroize::Zeroizing;
 
 use super::{
     NoRandomness, WrapError, WrappedKey,
     derive::{DeriveError, Label, derive},
     mac::HmacKey,
     nonce::random_key,
+    residue::wiped,
     wrap::Wrapper,
 };
 
@@ -33,7 +33,7 @@ impl RingKey {
 
     /// The kid of a class under this key version: KDF(ring key, "kid", tenant, class)[..5].
     pub fn kid(&self, tenant: &Tenant, class: &ClassId) -> Result<Kid, DeriveError> {
-        let [k0, k1, k2, k3, k4, ..] = *self.derive(Label::Kid, tenant, class)?;
+        let [k0, k1, k2, k3, k4, ..] = *self.derive(Label::Kid, tenant, class)?.expose();
         Ok(Kid([k0, k1, k2, k3, k4]))
     }
 
@@ -42,7 +42,7 @@ impl RingKey {
         label: Label,
         tenant: &Tenant,
         class: &ClassId,
-    ) -> Result<Zeroizing<[u8; 32]>, DeriveError> {
+    ) -> Result<SecretKey, DeriveError> {
         derive(&self.0, label, &[tenant.as_str().as_bytes(), class.as_str().as_bytes()])
     }
 }
@@ -69,11 +69,10 @@ impl RootKey {
 
     /// Takes over key bytes.
     pub fn from_secret(secret: SecretKey) -> Self {
-        let wrapper =
-            Wrapper::new(&from_root(&secret, Label::Wrap), &from_root(&secret, Label::WrapCommit));
-        let log = HmacKey::new(&from_root(&secret, Label::LogMac));
-        let replicas = HmacKey::new(&from_root(&secret, Label::ReplicaMac));
-        let commitment = HmacKey::new(&from_root(&secret, Label::RootCommit));
+        let wrapper = wrapper(&secret);
+        let log = HmacKey::new(from_root(&secret, Label::LogMac).expose());
+        let replicas = HmacKey::new(from_root(&secret, Label::ReplicaMac).expose());
+        let commitment = HmacKey::new(from_root(&secret, Label::RootCommit).expose());
         Self { secret, wrapper, log, replicas, commitment }
     }
 
@@ -89,33 +88,33 @@ impl RootKey {
 
     /// Authenticates an entry of the key log: HMAC-SHA256 under KDF(root, "log-mac").
     pub fn mac(&self, entry: &[u8]) -> [u8; 32] {
-        self.log.tag(&[entry])
+        wiped(|| self.log.tag(&[entry]))
     }
 
     /// Checks what [`Self::mac`] made, in constant time.
     pub fn verify_mac(&self, entry: &[u8], mac: &[u8]) -> Result<(), WrongMac> {
-        self.log.verify(&[entry], mac).map_err(|_| WrongMac)
+        wiped(|| self.log.verify(&[entry], mac)).map_err(|_| WrongMac)
     }
 
     /// Authenticates what a replica says of itself: HMAC-SHA256 under KDF(root, "replica-mac").
     pub fn replica_mac(&self, row: &[u8]) -> [u8; 32] {
-        self.replicas.tag(&[row])
+        wiped(|| self.replicas.tag(&[row]))
     }
 
     /// Checks what [`Self::replica_mac`] made, in constant time.
     pub fn verify_replica_mac(&self, row: &[u8], mac: &[u8]) -> Result<(), WrongMac> {
-        self.replicas.verify(&[row], mac).map_err(|_| WrongMac)
+        wiped(|| self.replicas.verify(&[row], mac)).map_err(|_| WrongMac)
     }
 
     /// Ties this key to a text that only its holder can have made: HMAC-SHA256 under
     /// KDF(root, "root-commit").
     pub fn commitment(&self, text: &[u8]) -> [u8; 32] {
-        self.commitment.tag(&[text])
+        wiped(|| self.commitment.tag(&[text]))
     }
 
     /// Checks what [`Self::commitment`] made, in constant time.
     pub fn verify_commitment(&self, text: &[u8], commitment: &[u8]) -> Result<(), WrongMac> {
-        self.commitment.verify(&[text], commitment).map_err(|_| WrongMac)
+        wiped(|| self.commitment.verify(&[text], commitment)).map_err(|_| WrongMac)
     }
 
     /// Wraps the root key that comes after this one. `aad` is its place.
@@ -148,10 +147,10 @@ impl Kek {
 
     /// Takes key bytes.
     pub fn from_secret(secret: &SecretKey) -> Self {
-        let wrapper =
-            Wrapper::new(&from_root(secret, Label::Wrap), &from_root(secret, Label::WrapCommit));
+        let wrapper = wrapper(secret);
         let derived = from_root(secret, Label::Fingerprint);
-        let fingerprint = derived.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint =
+            derived.expose().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
         Self { wrapper, fingerprint }
     }
 
@@ -172,8 +171,14 @@ impl Kek {
     }
 }
 
+fn wrapper(secret: &SecretKey) -> Wrapper {
+    let [cipher, commitment] =
+        [Label::Wrap, Label::WrapCommit].map(|label| from_root(secret, label));
+    Wrapper::new(cipher.expose(), commitment.expose())
+}
+
 /// KDF without a context, which therefore always fits a tuple.
-fn from_root(secret: &SecretKey, label: Label) -> Zeroizing<[u8; 32]> {
+fn from_root(secret: &SecretKey, label: Label) -> SecretKey {
     // Invariant: the only failure of `derive` is a part that is too long, and there is none.
     #[allow(clippy::unwrap_used)]
     derive(secret, label, &[]).unwrap()

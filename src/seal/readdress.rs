@@ -17,7 +17,7 @@ use crate::{
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
-    crypto::{Typed, envelope, normal, successor},
+    crypto::{Typed, envelope, normal, successor, wiped},
     keys::{Opened, Snapshot},
     model::{Bound, Filter, Operation, Placement, Replacement, Test, Use, UseKind},
     policy::{
@@ -47,7 +47,7 @@ pub fn readdress(plan: &Plan, op: &Operation, keys: &Snapshot) -> Result<Rewritt
                 readdress.refine.order_by(op, rule, place)?;
                 Some(Replacement::Removed)
             }
-            Some(rule) => readdress.replace(op, rule, one)?,
+            Some(rule) => wiped(|| readdress.replace(op, rule, one))?,
             None => None,
         });
     }
