@@ -15,13 +15,13 @@ use crate::{
     keys::{KeyVersion, Keys, Ring, Rotated, Step},
 };
 
-use super::check::Unusable;
+use super::{check::Unusable, escrow};
 
 /// How long a new key is known before it is used. Running processes ask for new keys four times a
 /// second, so after this they can open what others seal with it.
 const SETTLE: Duration = Duration::from_millis(400);
 
-/// List and rotate keys
+/// List, rotate and escrow keys
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -30,6 +30,8 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Share the root key among custodians, and bring it back
+    Escrow(escrow::Args),
     /// Show every key version, its state, and the kid of each class under it
     List(Source),
     /// Make a new key version and seal with it from now on; values sealed before still open
@@ -66,20 +68,19 @@ enum Which {
 
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let source = match &args.command {
-        Command::List(source) => source,
-        Command::Rotate(rotate) => &rotate.source,
+    let open = |source: &Source| {
+        let config = Config::load(&source.config).map_err(Unusable)?;
+        custody::open_keys(&config, Arc::new(SystemClock))
     };
-    let config = Config::load(&source.config).map_err(Unusable)?;
-    let keys = custody::open_keys(&config, Arc::new(SystemClock))?;
-    match &args.command {
-        Command::List(_) => list(&keys.describe()?, source.json),
-        Command::Rotate(Rotate { ring, .. }) => {
+    match args.command {
+        Command::Escrow(args) => return escrow::run(args),
+        Command::List(source) => list(&open(&source)?.describe()?, source.json),
+        Command::Rotate(Rotate { ring, source }) => {
             let ring = match ring {
                 Which::Data => Ring::Data,
                 Which::Index => Ring::Index,
             };
-            rotated(&rotate(&keys, ring)?, source.json);
+            rotated(&rotate(&open(&source)?, ring)?, source.json);
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod check;
 pub mod demo;
+pub mod escrow;
 pub mod init;
 pub mod inspect;
 pub mod keys;
@@ -51,7 +52,7 @@ enum Command {
     Init(init::Args),
     /// Say what an envelope tells about itself; never opens it
     Inspect(inspect::Args),
-    /// List and rotate keys
+    /// List, rotate and escrow keys
     Keys(keys::Args),
     /// Write manual pages
     Man(man::ManArgs),

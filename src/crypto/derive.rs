@@ -21,6 +21,10 @@ const DOMAIN: &[u8] = b"labseal/v1\0";
 pub(super) enum Label {
     /// HMAC of the commitments in envelopes. Ring key, (tenant, class id).
     Com,
+    /// HMAC of what stands around an escrow. Escrow key, ().
+    EscrowCheck,
+    /// HMAC of the commitment of an escrow. Escrow key, ().
+    EscrowCommit,
     /// Names a wrapping key in public. Wrapping key, ().
     Fingerprint,
     /// Cipher of mode `d`. Ring key, (tenant, class id).
@@ -39,6 +43,8 @@ pub(super) enum Label {
     ReplicaMac,
     /// HMAC that ties a wrapped root key to its place. Root key, ().
     RootCommit,
+    /// Names a root key in public. Root key, ().
+    RootName,
     /// HMAC of search tokens. Ring key, (tenant, class id).
     Rung,
     /// Cipher of wrapped keys. Root key, ().
@@ -51,6 +57,8 @@ impl Label {
     fn as_bytes(self) -> &'static [u8] {
         match self {
             Self::Com => b"com",
+            Self::EscrowCheck => b"escrow-check",
+            Self::EscrowCommit => b"escrow-commit",
             Self::Fingerprint => b"fingerprint",
             Self::EncD => b"enc-d",
             Self::EncR => b"enc-r",
@@ -60,6 +68,7 @@ impl Label {
             Self::NonceD => b"nonce-d",
             Self::ReplicaMac => b"replica-mac",
             Self::RootCommit => b"root-commit",
+            Self::RootName => b"root-name",
             Self::Rung => b"rung",
             Self::Wrap => b"wrap",
             Self::WrapCommit => b"wrap-commit",

@@ -127,6 +127,12 @@ impl RootKey {
         self.wrapper.unwrap(wrapped, aad).map(Self::from_secret)
     }
 
+    /// Sixteen hexadecimal digits that name the key in public and tell nothing of it:
+    /// KDF(root, "root-name")[..8].
+    pub fn name(&self) -> String {
+        first_digits(&from_root(&self.secret, Label::RootName))
+    }
+
     /// Lends the key bytes to a key service that wraps bytes and not handles.
     pub fn lend<T>(&self, to: impl FnOnce(&[u8; 32]) -> T) -> T {
         to(self.secret.expose())
@@ -148,9 +154,7 @@ impl Kek {
     /// Takes key bytes.
     pub fn from_secret(secret: &SecretKey) -> Self {
         let wrapper = wrapper(secret);
-        let derived = from_root(secret, Label::Fingerprint);
-        let fingerprint =
-            derived.expose().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let fingerprint = first_digits(&from_root(secret, Label::Fingerprint));
         Self { wrapper, fingerprint }
     }
 
@@ -169,6 +173,10 @@ impl Kek {
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
+}
+
+fn first_digits(derived: &SecretKey) -> String {
+    derived.expose().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn wrapper(secret: &SecretKey) -> Wrapper {

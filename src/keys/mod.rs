@@ -9,6 +9,7 @@
 //! Only the cipher of a class key is decided below, in `crypto`; who may use it, above, in `policy`.
 
 pub mod entry;
+pub mod escrow;
 pub mod file;
 pub mod harden;
 pub mod log;
