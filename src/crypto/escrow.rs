@@ -136,22 +136,22 @@ impl EscrowKey {
 
     /// Thirty-two bytes that commit to the key and to `text`: HMAC-SHA256 under KDF(key, "escrow-commit").
     pub fn commitment(&self, text: &[u8]) -> [u8; 32] {
-        self.commitment.tag(&[text])
+        wiped(|| self.commitment.tag(&[text]))
     }
 
     /// Compares a commitment, in constant time.
     pub fn verify_commitment(&self, text: &[u8], commitment: &[u8]) -> Result<(), WrongMac> {
-        self.commitment.verify(&[text], commitment).map_err(|_| WrongMac)
+        wiped(|| self.commitment.verify(&[text], commitment)).map_err(|_| WrongMac)
     }
 
     /// Authenticates a file of the escrow: HMAC-SHA256 under KDF(key, "escrow-check").
     pub fn check(&self, text: &[u8]) -> [u8; 32] {
-        self.check.tag(&[text])
+        wiped(|| self.check.tag(&[text]))
     }
 
     /// Checks what [`Self::check`] made, in constant time.
     pub fn verify_check(&self, text: &[u8], check: &[u8]) -> Result<(), WrongMac> {
-        self.check.verify(&[text], check).map_err(|_| WrongMac)
+        wiped(|| self.check.verify(&[text], check)).map_err(|_| WrongMac)
     }
 
     /// Seals a root key. `aad` says of which escrow.
@@ -274,7 +274,7 @@ mod tests {
             for counts in &of_share {
                 assert!(chi_square(counts) < MOST, "{needed}: {}", chi_square(counts));
             }
-            // Two of three say nothing either; two of two say everything, and so does not their sum.
+            // Nor do two shares hang together by more than the line that goes through them.
             assert!(chi_square(&of_both) < MOST, "{needed}: {}", chi_square(&of_both));
             let (expected, deviation) = (f64::from(DEALT) / 8.0, (f64::from(DEALT) / 8.0).sqrt());
             let away = (f64::from(equal) - expected).abs() / deviation;

@@ -52,7 +52,27 @@ impl RingKey {
 #[error("the authentication code does not match")]
 pub struct WrongMac;
 
-/// The root key of a tenant.
+/// The root key of a tenant. As with every key here, there is one of it, and nothing shows it:
+///
+/// ```
+/// fn is_sent<T: Send>() {}
+/// is_sent::<labseal::crypto::RootKey>();
+/// ```
+///
+/// ```compile_fail
+/// fn is_copied<T: Clone>() {}
+/// is_copied::<labseal::crypto::RootKey>();
+/// ```
+///
+/// ```compile_fail
+/// fn is_shown<T: std::fmt::Debug>() {}
+/// is_shown::<labseal::crypto::RootKey>();
+/// ```
+///
+/// ```compile_fail
+/// fn is_written<T: serde::Serialize>() {}
+/// is_written::<labseal::crypto::RootKey>();
+/// ```
 pub struct RootKey {
     secret: SecretKey,
     wrapper: Wrapper,

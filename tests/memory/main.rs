@@ -91,6 +91,7 @@ fn the_child() {
         tell("held", held);
     };
     match &*scenario {
+        "escrow" => using::escrow(&canaries, &during),
         "keys" => using::keys(&canaries, &during),
         "passphrase" => using::passphrase(&canaries, &during),
         "store" => using::store(&canaries, &during),
@@ -105,6 +106,15 @@ fn the_child() {
 fn root_ring_and_class_keys_are_gone_once_they_are_given_back() {
     let report = run("keys", &secrets::of_keys());
     for name in ["root", "ring", "enc-r", "enc-s", "enc-d"] {
+        assert!(is_held(&report, name), "{name} is nowhere while it is held");
+    }
+    assert_eq!(left(&report), [""; 0]);
+}
+
+#[test]
+fn shares_and_the_key_they_give_are_gone_once_they_are_given_back() {
+    let report = run("escrow", &secrets::of_escrow());
+    for name in ["share-1", "share-2", "escrow-key", "escrow-check-state"] {
         assert!(is_held(&report, name), "{name} is nowhere while it is held");
     }
     assert_eq!(left(&report), [""; 0]);

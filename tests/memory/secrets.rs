@@ -126,6 +126,23 @@ pub fn of_passphrase() -> Secrets {
     ])
 }
 
+/// An escrow key, and two shares of which it takes two.
+pub fn of_escrow() -> Secrets {
+    let key = made_up("escrow");
+    let mut secrets: Secrets = blahaj::Sharks(2)
+        .dealer(&key)
+        .take(2)
+        .map(|share| (format!("share-{}", share.x.0), Vec::from(&share)[1..].to_vec()))
+        .collect();
+    let derived = ["wrap", "escrow-commit", "escrow-check"];
+    for label in derived {
+        secrets.push((label.to_owned(), kdf(&key, label, &[])));
+        secrets.push((format!("{label}-state"), keyed_state(&kdf(&key, label, &[]))));
+    }
+    secrets.push(("escrow-key".to_owned(), key));
+    secrets
+}
+
 /// A value, and the form of it that a search token is made of.
 pub fn of_values() -> Secrets {
     let value = b"SVENSSON-4711-hiv-POSITIVE-2026-11-27-0123456789".to_vec();

@@ -10,8 +10,9 @@ use labseal::{
         secret::{Plaintext, SecretKey},
     },
     crypto::{
-        DataClassKey, IndexClassKey, Kind, Ladder, Nonces, Parity, RingKey, RootKey, Typed,
-        envelope, passphrase::Slot, seal_deterministic, seal_random, seal_searchable, wiped,
+        DataClassKey, EscrowKey, IndexClassKey, Kind, Ladder, Nonces, Parity, Quorum, RingKey,
+        RootKey, Share, Typed, envelope, passphrase::Slot, seal_deterministic, seal_random,
+        seal_searchable, wiped,
     },
     keys::{
         Keys, StoreAddress,
@@ -115,6 +116,21 @@ pub fn keys(canaries: &[Canary], during: During<'_>) {
     during(scan(canaries));
     let opened = wiped(|| class.open(&sealed));
     assert_eq!(opened.len(), 3);
+    during(scan(canaries));
+}
+
+pub fn escrow(canaries: &[Canary], during: During<'_>) {
+    let share = |number: u8| Share::new(number, key(canary(canaries, &format!("share-{number}"))));
+    let shares = [share(1), share(2)];
+    let joined = EscrowKey::join(&shares).unwrap();
+    during(scan(canaries));
+    let root = RootKey::generate().unwrap();
+    let wrapped = joined.wrap(&root, b"escrow").unwrap();
+    joined.unwrap(&wrapped, b"escrow").unwrap();
+    joined.verify_commitment(b"escrow", &joined.commitment(b"escrow")).unwrap();
+    joined.verify_check(b"file", &joined.check(b"file")).unwrap();
+    during(scan(canaries));
+    assert_eq!(joined.split(Quorum::new(2, 3).unwrap()).len(), 3);
     during(scan(canaries));
 }
 
