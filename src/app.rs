@@ -5,12 +5,12 @@
 //! the new revision before it replaces the old one.
 
 pub mod custody;
+mod keeping;
 
 use std::{
     io,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
-    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow, bail};
@@ -48,9 +48,6 @@ use crate::{
 };
 
 use custody::open_keys;
-
-/// How often the key store is asked for newer entries: a rotation is in use within this.
-const KEY_POLL: Duration = Duration::from_millis(250);
 
 /// Starts the sidecar.
 pub struct App;
@@ -95,7 +92,8 @@ impl App {
             bound.push(bind(section, &config).await?);
         }
         let (ops, mut background) = bind_ops(&config, &sidecar, &readiness).await?;
-        background.push(tokio::spawn(follow_keys(sidecar.clone(), readiness.clone())));
+        background.push(tokio::spawn(keeping::follow(sidecar.clone(), readiness.clone())));
+        background.push(tokio::spawn(keeping::rotate(sidecar.clone())));
         let addresses = bound.iter().map(|l| (l.name.clone(), l.socket.address())).collect();
         let (stop, stopped) = watch::channel(false);
         let places = Arc::new(Semaphore::new(config.limits.connections));
@@ -125,6 +123,7 @@ fn prepare(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Revision, 
     }
     let revision = load_policy(config)?;
     let keys = open_keys(config, clock)?;
+    keys.join(custody::membership(config))?;
     keys.register(&class_params(&revision.policy))?;
     Ok((revision, keys))
 }
@@ -333,6 +332,12 @@ impl Running {
         for task in &self.background {
             task.abort();
         }
+        let keys = self.sidecar.keys.clone();
+        if !matches!(tokio::task::spawn_blocking(move || keys.leave()).await, Ok(Ok(()))) {
+            tracing::warn!(
+                "the key store was not told that this replica stops; others wait for it"
+            );
+        }
         let policy = self.sidecar.revision.load().policy.digest();
         let notice = Notice { milestone: Milestone::Stopped, policy };
         if self.sidecar.audit.record(notice).await.is_err() {
@@ -340,27 +345,6 @@ impl Running {
         }
         self.sidecar.audit.close();
         tracing::info!("stopped");
-    }
-}
-
-/// Asks the key store for newer entries, for ever.
-async fn follow_keys(sidecar: Arc<Sidecar>, readiness: Arc<Readiness>) {
-    loop {
-        tokio::time::sleep(KEY_POLL).await;
-        let keys = sidecar.keys.clone();
-        let outcome = tokio::task::spawn_blocking(move || keys.refresh()).await;
-        let stale = !matches!(outcome, Ok(Ok(_)));
-        if stale != readiness.keys_stale.swap(stale, Ordering::AcqRel) {
-            match stale {
-                true => tracing::error!("the key store cannot be read"),
-                false => tracing::info!("the key store can be read again"),
-            }
-        }
-        if let Ok(Ok(true)) = outcome {
-            let epoch = sidecar.keys.snapshot().epoch();
-            sidecar.metrics.key_epoch(epoch);
-            tracing::info!(epoch, "newer keys are in use");
-        }
     }
 }
 

@@ -41,6 +41,7 @@ fn event(request: u64) -> Event {
             classes: BTreeMap::from([(ClassName::new("mrn"), counts)]),
             strays_passed: 0,
             kids: BTreeSet::from([Kid([1, 2, 3, 4, 5])]),
+            ..Counts::default()
         },
         policy: Digest([7; 32]),
         latency: Duration::from_micros(900),

@@ -1,7 +1,7 @@
 //! From the section `keys:` of the configuration to keys: the store's address, the provider, and
 //! where its passphrase comes from.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 
@@ -9,7 +9,7 @@ use crate::{
     base::{clock::Clock, secret::Plaintext},
     config::{Config, ProviderSection, SecretRef, keys::StoreSection},
     keys::{
-        Keys, StoreAddress,
+        AutoRotate, Keys, Membership, StoreAddress,
         file::{FileProvider, Passphrase},
         provider::{Provider, Settings},
         store,
@@ -31,6 +31,28 @@ pub enum Asking {
 pub fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Keys> {
     let provider = provider(config, Asking::Once)?;
     Ok(Keys::open(&store_address(config)?, provider.as_ref(), &config.tenant, clock)?)
+}
+
+/// What makes this process a replica of the configuration.
+pub fn membership(config: &Config) -> Membership {
+    const DAY: Duration = Duration::from_secs(86_400);
+    let section = &config.keys.replica;
+    let rotates = |(days, values): (u64, u64)| AutoRotate { age: DAY * days as u32, values };
+    Membership {
+        lease: section.lease,
+        grace: section.grace,
+        auto_rotate: section.auto_rotate.map(rotates),
+        // What is counted ahead by one that dies is to bring no rotation forward by much.
+        block: section.auto_rotate.map_or(1 << 22, |(_, values)| (values / 64).clamp(1, 1 << 22)),
+        ..Membership::new(host())
+    }
+}
+
+/// The name of this machine, or of its container.
+fn host() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String = name.trim().chars().filter(|c| !c.is_control()).take(64).collect();
+    if name.is_empty() { "unnamed".to_owned() } else { name }
 }
 
 /// Where the key log is.

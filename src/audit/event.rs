@@ -161,6 +161,8 @@ pub struct Counts {
     pub strays_passed: u64,
     /// The kids of every envelope that was made or opened.
     pub kids: BTreeSet<Kid>,
+    /// The states of keys that kept values from being opened.
+    pub key_states: BTreeSet<&'static str>,
 }
 
 impl Counts {
@@ -268,9 +270,22 @@ pub struct Notice {
     pub policy: Digest,
 }
 
+/// An entry of the key log that the service has come to go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// Its number.
+    pub epoch: u64,
+    /// What it did, a word of the key log.
+    pub op: &'static str,
+    /// The ring and version that it was about.
+    pub version: Option<(&'static str, u32)>,
+}
+
 /// What a notice is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Milestone {
+    /// The key log has grown.
+    KeyLog(KeyEntry),
     /// A reload was asked for and refused; the old policy stays in force.
     ReloadRefused,
     /// Another policy came into force.
@@ -285,6 +300,7 @@ impl Milestone {
     /// The word in the log.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::KeyLog(_) => "key_log",
             Self::ReloadRefused => "reload_refused",
             Self::Reloaded => "reloaded",
             Self::Started => "started",

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use crate::base::{clock::rfc3339, digest::Digest};
 
-use super::event::{Entry, Event, Fate, Notice, Outcome, Subject};
+use super::event::{Entry, Event, Fate, Milestone, Notice, Outcome, Subject};
 
 /// No line is longer, so that a reader's memory has a bound.
 pub const MAX_LINE: usize = 1 << 20;
@@ -86,6 +86,14 @@ pub(super) fn append(buffer: &mut Vec<u8>, after: Link, time: Duration, said: &S
 fn service(body: &mut Body<'_>, notice: &Notice) {
     body.text("kind", "service");
     body.text("milestone", notice.milestone.as_str());
+    if let Milestone::KeyLog(entry) = notice.milestone {
+        body.number("epoch", entry.epoch);
+        body.text("op", entry.op);
+        if let Some((ring, version)) = entry.version {
+            body.text("ring", ring);
+            body.number("key_version", version.into());
+        }
+    }
     body.text("version", env!("CARGO_PKG_VERSION"));
     body.text("policy", &notice.policy.to_string());
 }
@@ -155,6 +163,14 @@ fn counts(body: &mut Body<'_>, event: &Event) {
         for (i, kid) in counts.kids.iter().enumerate() {
             body.0.push(if i == 0 { b'[' } else { b',' });
             body.quote(&kid.to_string());
+        }
+        body.0.push(b']');
+    }
+    if !counts.key_states.is_empty() {
+        body.key("key_states");
+        for (i, state) in counts.key_states.iter().enumerate() {
+            body.0.push(if i == 0 { b'[' } else { b',' });
+            body.quote(state);
         }
         body.0.push(b']');
     }
@@ -255,6 +271,7 @@ mod tests {
                 classes: BTreeMap::from([(ClassName::new("mrn"), counts)]),
                 strays_passed: 2,
                 kids: BTreeSet::from([Kid([1, 2, 3, 4, 5])]),
+                key_states: BTreeSet::new(),
             },
             policy: Digest([7; 32]),
             latency: Duration::from_micros(1_234),

@@ -23,8 +23,8 @@ pub mod verify;
 mod writer;
 
 pub use event::{
-    Action, ClassCounts, Counts, Entry, Event, Fate, Milestone, Notice, Outcome, Phase, Subject,
-    Who,
+    Action, ClassCounts, Counts, Entry, Event, Fate, KeyEntry, Milestone, Notice, Outcome, Phase,
+    Subject, Who,
 };
 pub use log::{Audit, AuditError, Receipt, Standing};
 pub use verify::{Report, VerifyError, verify};

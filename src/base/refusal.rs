@@ -154,6 +154,14 @@ codes! {
     AuditUnavailable = "LS531", 503, "the audit log cannot be written; nothing was done", "free space for the audit log";
     /// The audit log could not be written after the write went out.
     OutcomeUnrecorded = "LS532", 503, "the audit log cannot be written; the write may have been applied", "read the record before writing again";
+    /// This replica has lost touch with the key store, so nothing is sealed.
+    KeysStale = "LS533", 503, "this replica has lost touch with the key store, so nothing is sealed", "check the key store and the way to it; see readiness";
+    /// This replica has lost touch with the key store for so long that nothing is opened either.
+    KeysExpired = "LS534", 503, "this replica has lost touch with the key store for too long, so nothing is opened", "check the key store and the way to it; see keys.grace";
+    /// The key has sealed all that it may.
+    KeyExhausted = "LS535", 503, "the key has sealed as many values as it may", "rotate: labseal keys rotate data";
+    /// A value may be under a key that this replica has not learnt of.
+    UnknownKey = "LS536", 503, "a value is under a key that this replica does not know, and the key store cannot be asked", "check the key store and the way to it; see readiness";
 }
 
 impl Code {
@@ -167,6 +175,10 @@ impl Code {
             | Self::UpstreamTimeout => Blame::Upstream,
             Self::Internal
             | Self::KeysUnavailable
+            | Self::KeysStale
+            | Self::KeysExpired
+            | Self::KeyExhausted
+            | Self::UnknownKey
             | Self::AuditUnavailable
             | Self::OutcomeUnrecorded => Blame::Service,
             _ => Blame::Caller,
@@ -184,6 +196,9 @@ pub struct Refusal {
     pub operator: Option<&'static str>,
     /// What about it, where the code alone does not say; from a closed list.
     pub reason: Option<&'static str>,
+    /// The state of the key that the value is under, where that is why it does not open: for the
+    /// audit, never for the answer.
+    pub key_state: Option<&'static str>,
     /// The line of the policy file that decided, or that would have to change.
     pub policy_line: Option<usize>,
     /// What went wrong underneath; for the log, never for the answer.
@@ -193,7 +208,15 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that names nothing but its reason.
     pub fn new(code: Code) -> Self {
-        Self { code, field: None, operator: None, reason: None, policy_line: None, source: None }
+        Self {
+            code,
+            field: None,
+            operator: None,
+            reason: None,
+            key_state: None,
+            policy_line: None,
+            source: None,
+        }
     }
 
     /// Names the declared field.
@@ -211,6 +234,12 @@ impl Refusal {
     /// Says what about it.
     pub fn reason(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
+        self
+    }
+
+    /// Says to the audit in which state the key is.
+    pub fn under(mut self, key_state: Option<&'static str>) -> Self {
+        self.key_state = key_state;
         self
     }
 

@@ -1,6 +1,6 @@
 //! `labseal keys`: what there is, and rotation. Both work while `labseal run` is live.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
@@ -12,14 +12,10 @@ use crate::{
         ident::{ClassId, Kid},
     },
     config::Config,
-    keys::{KeyVersion, Keys, Ring, Rotated, Step},
+    keys::{KeyVersion, Keys, Ring, Rotated},
 };
 
 use super::{check::Unusable, escrow};
-
-/// How long a new key is known before it is used. Running processes ask for new keys four times a
-/// second, so after this they can open what others seal with it.
-const SETTLE: Duration = Duration::from_millis(400);
 
 /// List, rotate and escrow keys
 #[derive(Debug, clap::Args)]
@@ -87,10 +83,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn rotate(keys: &Keys, ring: Ring) -> anyhow::Result<Rotated> {
-    Ok(keys.rotate_watched(ring, &|step| match step {
-        Step::Staged => std::thread::sleep(SETTLE),
-        Step::Begun | Step::Activated | Step::Published => {}
-    })?)
+    Ok(keys.rotate(ring)?)
 }
 
 fn list(versions: &[KeyVersion], json: bool) {

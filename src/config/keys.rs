@@ -1,16 +1,21 @@
 //! The section `keys:`: where the key log is, and who unwraps the root key.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use tokio_postgres::config::Host;
 
 use crate::policy::{
     diagnostic::Problems,
-    document::{Fields, Node, text, truth, word},
+    document::{Fields, Node, Value, reader::number, text, truth, word},
 };
 
 use super::{
     api::{UpstreamTls, is_loopback_host, tls_section},
+    limits::duration,
     reference::{FileRef, SecretRef},
 };
 
@@ -21,6 +26,93 @@ pub struct KeysSection {
     pub store: StoreSection,
     /// Who unwraps the root key.
     pub provider: ProviderSection,
+    /// How this process lives beside others.
+    pub replica: ReplicaSection,
+}
+
+/// How this process lives beside others that use the same key log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplicaSection {
+    /// For how long it seals without a sign of life that reached the key store.
+    pub lease: Duration,
+    /// For how long it opens without one.
+    pub grace: Duration,
+    /// The age in days and the number of values at which the data ring rotates by itself.
+    pub auto_rotate: Option<(u64, u64)>,
+}
+
+impl Default for ReplicaSection {
+    fn default() -> Self {
+        let day = Duration::from_secs(86_400);
+        Self { lease: Duration::from_secs(10), grace: day, auto_rotate: Some((365, 1 << 32)) }
+    }
+}
+
+impl ReplicaSection {
+    fn read(fields: &mut Fields<'_>, problems: &mut Problems) -> Self {
+        let mut section = Self::default();
+        if let Some(node) = fields.optional("lease") {
+            let range = Duration::from_secs(2)..=Duration::from_secs(600);
+            if let Some(lease) = duration_in(node, "lease", range, "2s to 10m", problems) {
+                section.lease = lease;
+            }
+        }
+        if let Some(node) = fields.optional("grace") {
+            let range = section.lease..=Duration::from_secs(86_400);
+            let words = "the lease to 24h";
+            if let Some(grace) = duration_in(node, "grace", range, words, problems) {
+                section.grace = grace;
+            }
+        }
+        if let Some(node) = fields.optional("auto_rotate") {
+            match word_of(node) {
+                Some("off") => section.auto_rotate = None,
+                _ => section.auto_rotate = auto_rotate(node, problems),
+            }
+        }
+        section
+    }
+}
+
+fn word_of(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Scalar(scalar) => Some(scalar.text.as_str()),
+        Value::Map(_) | Value::Sequence(_) => None,
+    }
+}
+
+fn duration_in(
+    node: &Node,
+    key: &'static str,
+    range: RangeInclusive<Duration>,
+    words: &str,
+    problems: &mut Problems,
+) -> Option<Duration> {
+    let found = text(node, key, problems)?;
+    let read = duration(found).filter(|found| range.contains(found));
+    if read.is_none() {
+        let remedy = format!("write a whole number and ms, s, m or h, from {words}");
+        problems.error(node.at, format!("{key} cannot be `{found}`"), remedy);
+    }
+    read
+}
+
+fn auto_rotate(node: &Node, problems: &mut Problems) -> Option<(u64, u64)> {
+    let mut fields = Fields::of(node, "auto_rotate", problems)?;
+    let (mut days, mut values) = (365, 1 << 32);
+    for (key, most, limit) in [("days", 3_650, &mut days), ("values", 1 << 39, &mut values)] {
+        let Some(node) = fields.optional(key) else { continue };
+        match number(node, key, problems) {
+            Some(found) if (1..=most).contains(&found) => *limit = found,
+            Some(found) => {
+                let remedy = format!("write a number from 1 to {most}");
+                problems.error(node.at, format!("{key} cannot be {found}"), remedy);
+            }
+            None => {}
+        }
+    }
+    fields.finish(problems);
+    Some((days, values))
 }
 
 /// Where the key log is.
@@ -73,7 +165,7 @@ impl KeysSection {
     /// Reads the section.
     pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
         let mut fields = Fields::of(node, "keys", problems)?;
-        fields.later(&["auto_rotate", "escrow"]);
+        fields.later(&["escrow"]);
         let store = fields.required("store", "add store: \"sqlite:labseal.db\"", problems);
         let beside = Beside {
             password: fields.optional("store_password"),
@@ -82,10 +174,11 @@ impl KeysSection {
         };
         let shape = "add provider: {kind: file, path: root.key, passphrase: \"file:passphrase\"}";
         let provider = fields.required("provider", shape, problems);
+        let replica = ReplicaSection::read(&mut fields, problems);
         fields.finish(problems);
         let store = store.and_then(|node| store_section(node, &beside, problems));
         let provider = provider.and_then(|node| provider_section(node, problems));
-        Some(Self { store: store?, provider: provider? })
+        Some(Self { store: store?, provider: provider?, replica })
     }
 }
 

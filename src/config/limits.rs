@@ -107,7 +107,7 @@ impl Timeouts {
 }
 
 /// `250ms`, `30s`, `5m`, `1h`; never nothing, and at most a day.
-fn duration(text: &str) -> Option<Duration> {
+pub(super) fn duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;

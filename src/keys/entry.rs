@@ -5,17 +5,22 @@
 //! A record is `(epoch, body, mac)`. The body is JSON, kept byte for byte as it was written:
 //!
 //! ```json
-//! {"v": 1, "epoch": 3, "prev": "<64 hex>", "time": 1795536413000, "approvals": [],
+//! {"v": 2, "epoch": 3, "prev": "<64 hex>", "time": 1795536413000, "approvals": [],
 //!  "op": {"activate": {"ring": "data", "version": 2}}}
 //! ```
 //!
 //! - `prev` is the hash of the record before, zeros in epoch 0. The hash of a record is
 //!   SHA-256("labseal/v1 key log" ‖ 00 ‖ body ‖ mac); the last part has a fixed length, so the
 //!   joints are unambiguous.
-//! - `mac` is HMAC-SHA256 of the body under a key derived from the root key. It is checked before
-//!   the body is parsed.
-//! - `time` is milliseconds since 1970, for people; nothing is decided by it.
-//! - `approvals` is empty in version 1; anything in it is refused.
+//! - `mac` is HMAC-SHA256 of the body under a key derived from the root key that is in force after
+//!   the entry. Entries before the last `root` entry are authenticated by the chain alone, so that
+//!   no older root key is needed to believe a log.
+//! - `time` is milliseconds since 1970, for people; but what was scheduled is not destroyed before.
+//! - `approvals` is empty in these versions; anything in it is refused.
+//!
+//! Version 1 had the operations genesis, key, activate and class, and a key entry held the wrapped
+//! key itself. From version 2 on it holds the SHA-256 of it, and the wrapped key is material beside
+//! the log: a hash chain forgets nothing, and a key that is to be destroyed has to be forgotten.
 //!
 //! What this reader does not know it refuses: an unknown operation may have taken a key away.
 
@@ -23,8 +28,14 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::{params::Registered, ring::Ring};
-use crate::base::{digest::Digest, ident::Kid};
+use super::{
+    params::Registered,
+    ring::Ring,
+    spelling::{base64url, digest, millis},
+};
+use crate::base::digest::Digest;
+
+pub use super::spelling::{DigestText, KidText};
 
 /// A record as a store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +55,10 @@ impl Record {
     }
 }
 
-/// A parsed body.
+/// A body, as its version spells it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub struct Entry<O = Op> {
     /// Version of the grammar.
     pub v: u8,
     /// Must agree with the record's.
@@ -61,7 +72,70 @@ pub struct Entry {
     /// None in this version.
     pub approvals: [(); 0],
     /// What it does.
-    pub op: Op,
+    pub op: O,
+}
+
+/// The version of the grammar that is written.
+pub const VERSION: u8 = 2;
+
+impl Entry {
+    /// Reads a body of any version, with the wrapped key that stands in an entry of version 1.
+    pub fn parse(body: &[u8]) -> Result<(Self, Option<Vec<u8>>), Option<serde_json::Error>> {
+        #[derive(Deserialize)]
+        struct Head {
+            v: u8,
+        }
+        let head: Head = serde_json::from_slice(body).map_err(Some)?;
+        match head.v {
+            1 => {
+                let old: Entry<First> = serde_json::from_slice(body).map_err(Some)?;
+                let Entry { v, epoch, prev, time, approvals, op } = old;
+                let (op, wrapped) = op.today();
+                Ok((Self { v, epoch, prev, time, approvals, op }, wrapped))
+            }
+            VERSION => Ok((serde_json::from_slice(body).map_err(Some)?, None)),
+            _ => Err(None),
+        }
+    }
+}
+
+/// A key operation of version 1.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum First {
+    Activate {
+        ring: Ring,
+        version: u32,
+    },
+    Class {
+        class: Registered,
+        kids: BTreeMap<u32, KidText>,
+    },
+    Genesis {
+        tenant: String,
+        instance: String,
+    },
+    Key {
+        ring: Ring,
+        version: u32,
+        #[serde(with = "base64url")]
+        wrapped: Vec<u8>,
+        kids: BTreeMap<String, KidText>,
+    },
+}
+
+impl First {
+    fn today(self) -> (Op, Option<Vec<u8>>) {
+        match self {
+            Self::Activate { ring, version } => (Op::Activate { ring, version }, None),
+            Self::Class { class, kids } => (Op::Class { class, kids }, None),
+            Self::Genesis { tenant, instance } => (Op::Genesis { tenant, instance }, None),
+            Self::Key { ring, version, wrapped, kids } => {
+                let digest = DigestText(Digest::of(&[&wrapped]));
+                (Op::Key { ring, version, digest, kids }, Some(wrapped))
+            }
+        }
+    }
 }
 
 /// A key operation.
@@ -79,8 +153,22 @@ pub enum Op {
     Class {
         /// Its parameters.
         class: Registered,
-        /// Its kid under every live version of its ring.
+        /// Its kid under every version of its ring that is not destroyed.
         kids: BTreeMap<u32, KidText>,
+    },
+    /// Others may have the key: it seals no more, and opens so that its values can be sealed anew.
+    Compromise {
+        /// The ring.
+        ring: Ring,
+        /// The version.
+        version: u32,
+    },
+    /// The wrapped key is erased; kids and digest are kept for ever.
+    Destroy {
+        /// The ring.
+        ring: Ring,
+        /// A version whose time has come.
+        version: u32,
     },
     /// The first entry, and only that.
     Genesis {
@@ -95,73 +183,117 @@ pub enum Op {
         ring: Ring,
         /// The highest version of the ring, plus one.
         version: u32,
-        /// The ring key under the root key, with its commitment: base64url without padding.
-        #[serde(with = "base64url")]
-        wrapped: Vec<u8>,
+        /// Of the ring key under the root key, which is material.
+        digest: DigestText,
         /// The kid of every registered class of the ring, by class id.
         kids: BTreeMap<String, KidText>,
     },
+    /// Ends a suspension; the version is what it was before.
+    Resume {
+        /// The ring.
+        ring: Ring,
+        /// The version.
+        version: u32,
+    },
+    /// Nothing is stored under the version any more; it opens nothing.
+    Retire {
+        /// The ring.
+        ring: Ring,
+        /// The version.
+        version: u32,
+    },
+    /// Another root key comes into force, under which all material is wrapped anew.
+    Root {
+        /// The generation before, plus one.
+        generation: u32,
+        /// Of all material, but for the handover.
+        digests: BTreeMap<String, DigestText>,
+    },
+    /// Sets the time from which a retired version may be destroyed.
+    Schedule {
+        /// The ring.
+        ring: Ring,
+        /// The version.
+        version: u32,
+        /// Since 1970.
+        #[serde(with = "millis")]
+        due: Duration,
+    },
+    /// Every replica has the root key of this generation; the handover is erased.
+    Settle {
+        /// The generation.
+        generation: u32,
+    },
+    /// From now on these are the wrapped root keys, one for each provider.
+    Slots {
+        /// Of the root key in force.
+        generation: u32,
+        /// Of the slots, by name.
+        digests: BTreeMap<String, DigestText>,
+    },
+    /// The version opens nothing until this is ended.
+    Suspend {
+        /// The ring.
+        ring: Ring,
+        /// The version.
+        version: u32,
+    },
+    /// Takes back a schedule.
+    Undo {
+        /// The ring.
+        ring: Ring,
+        /// The version.
+        version: u32,
+    },
+    /// Takes back a retirement; the version is what it was before.
+    Unretire {
+        /// The ring.
+        ring: Ring,
+        /// The version.
+        version: u32,
+    },
 }
 
-/// A kid as ten hexadecimal digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct KidText(pub Kid);
-
-impl TryFrom<String> for KidText {
-    type Error = crate::base::ident::NotAKid;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse().map(Self)
-    }
-}
-
-impl From<KidText> for String {
-    fn from(kid: KidText) -> Self {
-        kid.0.to_string()
-    }
-}
-
-mod digest {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    use crate::base::digest::Digest;
-
-    pub fn serialize<S: Serializer>(digest: &Digest, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(digest)
+impl Op {
+    /// The word of the log.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Activate { .. } => "activate",
+            Self::Class { .. } => "class",
+            Self::Compromise { .. } => "compromise",
+            Self::Destroy { .. } => "destroy",
+            Self::Genesis { .. } => "genesis",
+            Self::Key { .. } => "key",
+            Self::Resume { .. } => "resume",
+            Self::Retire { .. } => "retire",
+            Self::Root { .. } => "root",
+            Self::Schedule { .. } => "schedule",
+            Self::Settle { .. } => "settle",
+            Self::Slots { .. } => "slots",
+            Self::Suspend { .. } => "suspend",
+            Self::Undo { .. } => "undo",
+            Self::Unretire { .. } => "unretire",
+        }
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Digest, D::Error> {
-        let hex = String::deserialize(from)?;
-        Digest::parse(&hex).ok_or_else(|| D::Error::custom("not 64 hexadecimal digits"))
-    }
-}
-
-mod millis {
-    use std::time::Duration;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        u64::deserialize(from).map(Duration::from_millis)
-    }
-}
-
-/// Bytes as base64url without padding, inside JSON. Used by the file provider too.
-pub(super) mod base64url {
-    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&URL_SAFE_NO_PAD.encode(bytes))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(from)?;
-        URL_SAFE_NO_PAD.decode(text).map_err(|_| D::Error::custom("not base64url without padding"))
+    /// The version that it is about.
+    pub fn version(&self) -> Option<(Ring, u32)> {
+        match self {
+            Self::Activate { ring, version }
+            | Self::Compromise { ring, version }
+            | Self::Destroy { ring, version }
+            | Self::Key { ring, version, .. }
+            | Self::Resume { ring, version }
+            | Self::Retire { ring, version }
+            | Self::Schedule { ring, version, .. }
+            | Self::Suspend { ring, version }
+            | Self::Undo { ring, version }
+            | Self::Unretire { ring, version } => Some((*ring, *version)),
+            Self::Class { .. }
+            | Self::Genesis { .. }
+            | Self::Root { .. }
+            | Self::Settle { .. }
+            | Self::Slots { .. } => None,
+        }
     }
 }

@@ -1,22 +1,24 @@
-//! The key log: chain, authenticator and replay of its records, one after the other.
+//! The key log: chain, authenticator and replay of its records.
 //!
-//! Reading a record checks, in this order: its place, its authenticator, its grammar, its link to
-//! the record before, and whether the state allows it. The first failure ends everything; a log is
-//! believed whole or not at all. Keys are unwrapped one floor up, in [`super::state`].
+//! Reading a record checks, in this order: its place, its authenticator, its grammar, and its link to
+//! the record before; then, when all of them are believed, whether the state allows it. The first
+//! failure ends everything; a log is believed whole or not at all. Keys are unwrapped one floor up, in
+//! [`super::state`].
+//!
+//! The root key at hand is the newest. What it cannot authenticate, because an older one did, lies
+//! before the last entry that brought a root key, and is held in place by the hashes up to that one.
 
 use std::time::Duration;
 
 use super::{
-    entry::{Entry, Op, Record},
-    ring::{Illegal, Rings},
+    entry::{Entry, Op, Record, VERSION},
+    replay::Rings,
+    ring::Illegal,
 };
 use crate::{
     base::{digest::Digest, ident::Tenant},
     crypto::RootKey,
 };
-
-/// The version of the grammar that this code writes, and the only one that it reads.
-const VERSION: u8 = 1;
 
 /// The log cannot be believed.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +34,8 @@ pub enum LogError {
     },
     /// The entry does not follow the one before it.
     #[error(
-        "key log entry {epoch} does not follow the entry before it: the log was forked or reordered"
+        "key log entry {epoch} does not follow the entry before it: one of the two was altered, or the \
+         log was forked or reordered"
     )]
     Chain {
         /// Where.
@@ -100,30 +103,46 @@ impl Log {
         self.rings.as_ref().ok_or(LogError::Empty)
     }
 
-    /// Reads one record and gives back what it did. After an error the log must not be used.
-    pub fn read(&mut self, record: &Record, root: &RootKey) -> Result<Op, LogError> {
-        let epoch = record.epoch;
-        if epoch != self.next {
-            return Err(LogError::Gap { expected: self.next, found: epoch });
+    /// Reads records and gives back what they did. `root` is the root key after the last of them.
+    /// After an error the log must not be used.
+    pub fn read(&mut self, records: &[Record], root: &RootKey) -> Result<Vec<Op>, LogError> {
+        let parsed: Vec<_> = records.iter().map(|record| Entry::parse(&record.body)).collect();
+        let brings_root = |parsed: &Result<(Entry, _), _>| {
+            matches!(parsed, Ok((Entry { op: Op::Root { .. }, .. }, _)))
+        };
+        let authentic = parsed.iter().rposition(brings_root).unwrap_or(0);
+        let mut believed = Vec::with_capacity(records.len());
+        for (at, (record, parsed)) in records.iter().zip(parsed).enumerate() {
+            let epoch = record.epoch;
+            if epoch != self.next {
+                return Err(LogError::Gap { expected: self.next, found: epoch });
+            }
+            if at >= authentic {
+                root.verify_mac(&record.body, &record.mac)
+                    .map_err(|_| LogError::Authenticator { epoch })?;
+            }
+            let (entry, inline) =
+                parsed.map_err(|source| LogError::Unreadable { epoch, source })?;
+            if entry.epoch != epoch || entry.prev != self.head {
+                return Err(LogError::Chain { epoch });
+            }
+            self.next += 1;
+            self.head = record.hash();
+            believed.push((entry, inline));
         }
-        root.verify_mac(&record.body, &record.mac)
-            .map_err(|_| LogError::Authenticator { epoch })?;
-        let entry: Entry = serde_json::from_slice(&record.body)
-            .map_err(|error| LogError::Unreadable { epoch, source: Some(error) })?;
-        if entry.v != VERSION {
-            return Err(LogError::Unreadable { epoch, source: None });
+        let mut done = Vec::with_capacity(believed.len());
+        for (entry, inline) in believed {
+            let Entry { epoch, time, op, .. } = entry;
+            let illegal = |reason| LogError::Illegal { epoch, reason };
+            match &mut self.rings {
+                Some(rings) => rings.apply(&op, inline, (epoch, time)).map_err(illegal)?,
+                None => {
+                    self.rings = Some(Rings::begin(&op, &self.tenant, time).map_err(illegal)?);
+                }
+            }
+            done.push(op);
         }
-        if entry.epoch != epoch || entry.prev != self.head {
-            return Err(LogError::Chain { epoch });
-        }
-        let illegal = |reason| LogError::Illegal { epoch, reason };
-        match &mut self.rings {
-            Some(rings) => rings.apply(&entry.op, entry.time).map_err(illegal)?,
-            None => self.rings = Some(Rings::begin(&entry.op, &self.tenant).map_err(illegal)?),
-        }
-        self.next += 1;
-        self.head = record.hash();
-        Ok(entry.op)
+        Ok(done)
     }
 
     /// The record that would do `op` next. Nothing is changed until it has been stored and read.

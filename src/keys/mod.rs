@@ -1,154 +1,79 @@
 //! Floor 2: keys, from the provider of the root key down to the key of one class.
 //!
-//! A [`provider`] gives the root key, once. The key [`log`], kept in a [`store`], says which rings,
-//! versions and classes there are; [`state`] reads it and unwraps the ring keys; [`Snapshot`] is what
-//! sealing and opening use. [`Keys`] holds these together: it adds to the log by compare-and-set and
-//! swaps in a new snapshot when the log has grown. `docs/keys.md` is the custodian's view.
+//! A [`provider`] unwraps the root key, once. The key [`log`], kept in a [`store`], says which rings,
+//! versions and classes there are, and [`life`] what becomes of a version; [`state`] reads it and
+//! unwraps the ring keys; [`Snapshot`] is what sealing and opening use. [`Keys`] holds these together: it
+//! adds to the log by compare-and-set and swaps in a new snapshot when the log has grown. A process that
+//! seals is a [`replica`], and nothing comes into use that a live replica has not acknowledged.
+//! `docs/keys.md` is the custodian's view.
 //!
 //! **Persist before use**: an entry is durable before a snapshot knows of it, without exception.
 //! Only the cipher of a class key is decided below, in `crypto`; who may use it, above, in `policy`.
 
 pub mod entry;
+mod error;
 pub mod escrow;
 pub mod file;
 pub mod harden;
+pub mod life;
 pub mod log;
 pub mod mark;
 pub mod memory;
+mod meter;
 pub mod named;
 mod params;
 pub mod postgres;
 pub mod private;
 pub mod provider;
+mod replay;
+pub mod replica;
 pub mod ring;
+mod root;
 mod rotate;
 pub mod slot;
 pub mod snapshot;
+mod spelling;
 pub mod sqlite;
 mod state;
+mod status;
 pub mod store;
+mod turns;
+mod writer;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 
+pub use error::KeysError;
+pub use life::State;
 pub use params::Registered;
-pub use ring::{Ring, State};
-pub use rotate::{Rotated, Step};
-pub use snapshot::{Opened, SealError, Snapshot};
+pub use replica::{AutoRotate, Freshness, Membership, Replica};
+pub use ring::Ring;
+pub use root::Rerooted;
+pub use rotate::{Rotated, Step, WAIT};
+pub use snapshot::{Opened, SealError, Snapshot, Unavailable};
+pub use status::{KeyVersion, Status};
 pub use store::StoreAddress;
+pub use turns::Change as Turned;
+pub use writer::Done;
 
 use entry::Op;
-use log::LogError;
-use mark::{Mark, MarkError};
-use provider::{Provider, ProviderError};
-use state::State as LogState;
-use store::{Appended, Store, StoreError};
+use mark::Mark;
+use provider::Provider;
+use replica::Member;
+use slot::Slot;
+use state::{Draft, State as LogState};
+use store::{Appended, StoreError};
+use writer::Writer;
 
 use crate::{
-    base::{
-        class::ClassParams,
-        clock::Clock,
-        ident::{ClassId, Kid, Tenant},
-    },
-    crypto::{DeriveError, NoRandomness, RootKey, WrapError},
+    base::{class::ClassParams, clock::Clock, ident::Tenant},
+    crypto::RootKey,
 };
 
 /// How often an append is tried again because somebody else was first. Each time somebody else has
 /// got further, so this ends; the bound is for a store that lies.
 const ATTEMPTS: usize = 1_000;
-
-/// Keys cannot be had, or not be changed as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum KeysError {
-    /// A class means something else than when it was registered.
-    #[error(
-        "class {class} was registered as: {registered}; the policy now says: {policy}. Stored values \
-         depend on these, so they never change for an id; declare a class with a new id instead"
-    )]
-    ClassDiffers {
-        /// The class.
-        class: ClassId,
-        /// The register's side.
-        registered: Box<Registered>,
-        /// The policy's side.
-        policy: Box<Registered>,
-    },
-    /// Others keep being faster.
-    #[error("the key store kept changing while an entry was to be added; try again")]
-    Contended,
-    /// The name of a tenant or class is of no use.
-    #[error(transparent)]
-    Derive(#[from] DeriveError),
-    /// The index ring does not rotate on its own.
-    #[error(
-        "the index ring cannot be rotated on its own: values of deterministic classes and search \
-         tokens are found only under the key they were stored with, so its rotation needs every such \
-         value to be sealed again"
-    )]
-    IndexRotation,
-    /// The kids in the log are not those of its keys.
-    #[error(
-        "key log entry {epoch}: the kid of class {class} is not the one that its key gives; keys were \
-         swapped"
-    )]
-    Kid {
-        /// Where.
-        epoch: u64,
-        /// The class.
-        class: ClassId,
-    },
-    /// The log cannot be believed.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The store is older than what was used here before.
-    #[error(transparent)]
-    Mark(#[from] MarkError),
-    /// The store has no root key that this provider could unwrap.
-    #[error("the key store has no root key for this provider")]
-    NoRoot,
-    /// No root key.
-    #[error(transparent)]
-    Provider(#[from] ProviderError),
-    /// No randomness for a new key.
-    #[error(transparent)]
-    Randomness(#[from] NoRandomness),
-    /// The operating system gives no random bytes.
-    #[error("no random bytes from the operating system")]
-    NoEntropy(#[source] getrandom::Error),
-    /// No store.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A new key cannot be wrapped.
-    #[error("a new key cannot be wrapped")]
-    Wrap(#[from] WrapError),
-    /// A key in the log does not unwrap.
-    #[error("version {version} of the {ring} ring cannot be unwrapped")]
-    Wrapped {
-        /// The ring.
-        ring: Ring,
-        /// The version.
-        version: u32,
-        /// Why: the commitment above all.
-        #[source]
-        source: WrapError,
-    },
-}
-
-/// One key version, for people.
-#[derive(Clone, Debug)]
-pub struct KeyVersion {
-    /// Its ring.
-    pub ring: Ring,
-    /// Its number.
-    pub version: u32,
-    /// What it may be used for.
-    pub state: State,
-    /// When it was made, since the Unix epoch.
-    pub created: std::time::Duration,
-    /// The kid of each class.
-    pub kids: Vec<(ClassId, Kid)>,
-}
 
 /// All keys of one tenant. Clones share them.
 #[derive(Clone)]
@@ -158,19 +83,14 @@ struct Inner {
     snapshot: ArcSwap<Snapshot>,
     writer: Mutex<Writer>,
     clock: Arc<dyn Clock>,
-}
-
-/// What reads and extends the log. One at a time in a process; other processes are kept apart by
-/// the store.
-struct Writer {
-    store: Box<dyn Store>,
-    root: RootKey,
-    state: LogState,
-    mark: Mark,
+    /// What makes this process a replica, once it is one.
+    member: OnceLock<Arc<Member>>,
+    /// For the snapshots, which ask here about keys that they do not know.
+    this: Weak<Inner>,
 }
 
 impl Keys {
-    /// Makes root key, store and the first version of each ring. Refuses what exists.
+    /// Makes wrapping key, store and the first version of each ring. Refuses what exists.
     pub fn create(
         address: &StoreAddress,
         provider: &dyn Provider,
@@ -185,31 +105,49 @@ impl Keys {
         }
         // The store first, since it is empty and can go again if there can be no root key.
         let store = address.create()?;
-        let root = match provider.create().map_err(KeysError::from).and_then(|()| root(provider)) {
-            Ok(root) => root,
+        let begun = Self::begin(provider, tenant, clock.as_ref());
+        let (root, draft) = match begun {
+            Ok(begun) => begun,
             Err(error) => {
                 drop(store);
                 address.discard();
                 return Err(error);
             }
         };
-        let state = LogState::new(tenant.clone());
-        let mut writer = Writer { store, root, state, mark: Mark::open(mark)? };
-        let mut instance = [0; 16];
-        getrandom::fill(&mut instance).map_err(KeysError::NoEntropy)?;
-        let instance = format!("{:032x}", u128::from_be_bytes(instance));
-        let mut ops = vec![Op::Genesis { tenant: tenant.as_str().to_owned(), instance }];
-        let (_, mut ahead) = writer.state.prepare(ops.clone(), clock.wall(), &writer.root)?;
-        for ring in Ring::ALL {
-            let added = [ahead.new_key(ring, &writer.root)?, Op::Activate { ring, version: 1 }];
-            ahead = ahead.prepare(added.to_vec(), clock.wall(), &writer.root)?.1;
-            ops.extend(added);
-        }
+        let (state, material) = (LogState::new(tenant.clone()), Default::default());
+        let (mark, done) = (Mark::open(mark)?, Vec::new());
+        let root = Arc::new(root);
+        let mut writer = Writer { store, root, before: None, state, material, mark, done };
         // One append: a store has all of this or nothing.
-        match writer.commit(ops, clock.as_ref())? {
+        match writer.commit(draft, clock.as_ref())? {
             Appended::Done => Self::hold(writer, clock),
             Appended::Conflict => Err(KeysError::Contended),
         }
+    }
+
+    /// A root key, and what a log begins with.
+    fn begin(
+        provider: &dyn Provider,
+        tenant: &Tenant,
+        clock: &dyn Clock,
+    ) -> Result<(RootKey, Draft), KeysError> {
+        provider.create()?;
+        let root = RootKey::generate()?;
+        let mut instance = [0; 16];
+        getrandom::fill(&mut instance).map_err(KeysError::NoEntropy)?;
+        let instance = format!("{:032x}", u128::from_be_bytes(instance));
+        let genesis =
+            Op::Genesis { tenant: tenant.as_str().to_owned(), instance: instance.clone() };
+        let mut draft = Draft::from(genesis);
+        let place = provider::Place { tenant: tenant.clone(), instance, generation: 1 };
+        draft.then(root::slots(1, &[Slot::proven(provider, &root, &place)?]));
+        let empty = LogState::new(tenant.clone());
+        for ring in Ring::ALL {
+            let (_, ahead) = empty.prepare(&draft, clock.wall(), &Default::default(), &root)?;
+            draft.then(ahead.new_key(ring, &root)?);
+            draft.then(Op::Activate { ring, version: 1 }.into());
+        }
+        Ok((root, draft))
     }
 
     /// Asks the provider for the root key and reads the whole log.
@@ -219,18 +157,8 @@ impl Keys {
         tenant: &Tenant,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, KeysError> {
-        let mut store = address.open()?;
-        let mut mark = Mark::open(address.seen())?;
-        let root = root(provider)?;
-        let records = store.load(0)?;
-        let state = LogState::new(tenant.clone()).follow(&records, &root)?;
-        state.rings()?;
-        for record in &records {
-            mark.agrees(record.epoch, record.hash())?;
-        }
-        mark.reached(state.log().next())?;
-        mark.raise(state.log().next() - 1, state.log().head())?;
-        Self::hold(Writer { store, root, state, mark }, clock)
+        let (store, mark) = (address.open()?, Mark::open(address.seen())?);
+        Self::hold(Writer::open(store, provider, tenant, mark)?, clock)
     }
 
     /// The keys as they stand. Take it anew for each direction of an exchange: an answer may hold
@@ -241,12 +169,7 @@ impl Keys {
 
     /// Reads what others have added to the log. Whether there was anything.
     pub fn refresh(&self) -> Result<bool, KeysError> {
-        let mut writer = self.writer();
-        let grown = writer.catch_up()?;
-        if grown {
-            self.publish(&writer)?;
-        }
-        Ok(grown)
+        self.0.refresh()
     }
 
     /// Registers the classes that are new, durably, before anything is sealed under them. Refuses a
@@ -256,107 +179,63 @@ impl Keys {
         for _ in 0..ATTEMPTS {
             writer.catch_up()?;
             let ops = writer.registrations(classes)?;
-            if ops.is_empty() || writer.commit(ops, self.0.clock.as_ref())? == Appended::Done {
-                return self.publish(&writer);
+            let draft = Draft { ops, ..Draft::default() };
+            if draft.ops.is_empty()
+                || writer.commit(draft, self.0.clock.as_ref())? == Appended::Done
+            {
+                return self.0.publish(&mut writer);
             }
         }
         Err(KeysError::Contended)
     }
 
-    /// Every version of every ring, for people.
-    pub fn describe(&self) -> Result<Vec<KeyVersion>, KeysError> {
-        let writer = self.writer();
-        let rings = writer.state.rings()?;
-        let versions = Ring::ALL.into_iter().flat_map(|ring| {
-            rings.versions(ring).iter().map(move |version| KeyVersion {
-                ring,
-                version: version.number,
-                state: version.state,
-                created: version.created,
-                kids: version.kids.iter().map(|(class, kid)| (class.clone(), *kid)).collect(),
-            })
-        });
-        Ok(versions.collect())
+    /// What the log has been seen to do since this was last asked.
+    pub fn done(&self) -> Vec<Done> {
+        std::mem::take(&mut self.writer().done)
     }
 
     fn hold(writer: Writer, clock: Arc<dyn Clock>) -> Result<Self, KeysError> {
-        let snapshot = ArcSwap::from_pointee(Snapshot::new(&writer.state)?);
-        Ok(Self(Arc::new(Inner { snapshot, writer: Mutex::new(writer), clock })))
+        let snapshot = Snapshot::new(&writer.state)?;
+        Ok(Self(Arc::new_cyclic(|this| Inner {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            writer: Mutex::new(writer),
+            clock,
+            member: OnceLock::new(),
+            this: this.clone(),
+        })))
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.0.writer()
+    }
+}
+
+impl Inner {
+    fn writer(&self) -> MutexGuard<'_, Writer> {
         // Everything in it is replaced as a whole, so what a panic leaves behind is sound.
-        self.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes what is durable usable.
-    fn publish(&self, writer: &Writer) -> Result<(), KeysError> {
-        self.0.snapshot.store(Arc::new(Snapshot::new(&writer.state)?));
-        Ok(())
-    }
-}
-
-fn root(provider: &dyn Provider) -> Result<RootKey, KeysError> {
-    provider.legacy_root()?.ok_or(KeysError::NoRoot)
-}
-
-impl Writer {
-    /// Reads what the store has more. Refuses a store that has less, or something else.
-    fn catch_up(&mut self) -> Result<bool, KeysError> {
-        let log = self.state.log();
-        let seen = log.next().saturating_sub(1);
-        let records = self.store.load(seen)?;
-        let added = match records.split_first() {
-            Some((last, added)) if last.epoch == seen => {
-                if last.hash() != log.head() {
-                    return Err(MarkError::Forked { epoch: seen }.into());
-                }
-                added
-            }
-            _ => return Err(MarkError::RolledBack { seen }.into()),
-        };
-        if added.is_empty() {
-            return Ok(false);
+    fn refresh(&self) -> Result<bool, KeysError> {
+        let mut writer = self.writer();
+        let grown = writer.catch_up()?;
+        if grown || self.snapshot.load().epoch() < writer.state.log().next().saturating_sub(1) {
+            self.publish(&mut writer)?;
         }
-        self.advance(self.state.follow(added, &self.root)?)?;
-        Ok(true)
+        Ok(grown)
     }
 
-    /// Adds `ops` to the store, if nobody else added something, after checking that they can be
-    /// read back.
-    fn commit(&mut self, ops: Vec<Op>, clock: &dyn Clock) -> Result<Appended, KeysError> {
-        let (records, next) = self.state.prepare(ops, clock.wall(), &self.root)?;
-        let appended = self.store.append(&records)?;
-        if appended == Appended::Done {
-            self.advance(next)?;
+    /// Makes what is durable usable, and says so to the other replicas.
+    fn publish(&self, writer: &mut Writer) -> Result<(), KeysError> {
+        let mut snapshot = Snapshot::new(&writer.state)?;
+        if let Some(member) = self.member.get() {
+            self.provide(member, writer)?;
+            snapshot.belong(member.clone(), self.this.clone());
         }
-        Ok(appended)
-    }
-
-    fn advance(&mut self, next: LogState) -> Result<(), KeysError> {
-        self.state = next;
-        let log = self.state.log();
-        self.mark.raise(log.next().saturating_sub(1), log.head())?;
-        Ok(())
-    }
-
-    fn registrations(&self, classes: &[ClassParams]) -> Result<Vec<Op>, KeysError> {
-        let rings = self.state.rings()?;
-        let mut ops = Vec::new();
-        for params in classes {
-            let policy = Registered::new(params);
-            match rings.classes().get(&params.id) {
-                Some(class) if class.registered == policy => {}
-                Some(class) => {
-                    return Err(KeysError::ClassDiffers {
-                        class: params.id.clone(),
-                        registered: Box::new(class.registered.clone()),
-                        policy: Box::new(policy),
-                    });
-                }
-                None => ops.push(self.state.new_class(params)?),
-            }
+        self.snapshot.store(Arc::new(snapshot));
+        match self.member.get() {
+            Some(member) => self.beat(member, writer),
+            None => Ok(()),
         }
-        Ok(ops)
     }
 }

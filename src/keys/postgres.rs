@@ -8,28 +8,23 @@
 //! The trait is synchronous, because whoever uses a store is on a thread that may wait. So a store
 //! has a small runtime of its own, which runs while it is waited for. (2026-11)
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+mod tables;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, Config, NoTls, Row, error::SqlState};
+use tokio_postgres::{Client, Config, NoTls, error::SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
     entry::Record,
-    store::{Appended, Store, StoreError},
+    ring::Ring,
+    store::{Appended, Change, Row, Seen, Store, StoreError},
 };
 
 /// How long a server may take to accept a connection, or to answer one statement.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// `octet_length` rather than a fixed type: PostgreSQL has no arrays of bytes of one length.
-const SCHEMA: &str = "
-CREATE TABLE labseal_key_log (
-    epoch bigint PRIMARY KEY CHECK (epoch >= 0),
-    body  bytea NOT NULL,
-    mac   bytea NOT NULL CHECK (octet_length(mac) = 32)
-)";
 
 /// Which database, how to reach it, and what this replica has seen of it.
 #[derive(Clone)]
@@ -65,37 +60,45 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Makes the table. Refuses one that exists.
+    /// Makes the tables. Refuses those that exist.
     pub fn create(address: &PostgresAddress) -> Result<Self, StoreError> {
         let mut store = Self::new(address)?;
-        store.ask(async |client| client.batch_execute(SCHEMA).await).map_err(
-            |error| match error.code() {
+        store.ask(async |client| tables::create(client).await).map_err(|error| {
+            match error.code() {
                 Some(code) if *code == SqlState::DUPLICATE_TABLE => {
                     StoreError::ExistsIn { place: address.to_string() }
                 }
                 _ => store.failed(error),
-            },
-        )?;
+            }
+        })?;
         Ok(store)
     }
 
-    /// Opens a table that `create` made.
+    /// Opens the tables that `create` made.
     pub fn open(address: &PostgresAddress) -> Result<Self, StoreError> {
         let mut store = Self::new(address)?;
-        let found = store.ask(async |client| {
-            client.query_one("SELECT to_regclass('labseal_key_log') IS NOT NULL", &[]).await
-        });
-        let found = found.and_then(|row| row.try_get::<_, bool>(0));
-        match found.map_err(|error| store.failed(error))? {
-            true => Ok(store),
-            false => Err(StoreError::MissingIn { place: address.to_string() }),
+        let found = store.ask(async |client| tables::missing(client).await);
+        let missing = found.map_err(|error| store.failed(error))?;
+        if missing.contains(&tables::LOG) {
+            return Err(StoreError::MissingIn { place: address.to_string() });
         }
+        if let Some(table) = missing.first() {
+            let made = store.ask(async |client| tables::complete(client).await);
+            made.map_err(|source| StoreError::Tables {
+                place: address.to_string(),
+                table,
+                source,
+            })?;
+        }
+        Ok(store)
     }
 
-    /// Drops the table, if nothing was written to it.
+    /// Drops the tables, if nothing was written to it.
     pub(super) fn discard(address: &PostgresAddress) {
         const UNLESS_USED: &str = "DO $$ BEGIN
-            IF NOT EXISTS (SELECT FROM labseal_key_log) THEN DROP TABLE labseal_key_log; END IF;
+            IF NOT EXISTS (SELECT FROM labseal_key_log) THEN
+                DROP TABLE labseal_key_log, labseal_key_material, labseal_replicas, labseal_key_usage;
+            END IF;
         END $$";
         // What cannot be removed is an empty table, and `init` will say that it is there.
         if let Ok(mut store) = Self::new(address) {
@@ -173,75 +176,49 @@ async fn connect(address: &PostgresAddress) -> Result<Client, tokio_postgres::Er
     Ok(client)
 }
 
-/// Adds records behind the last one, or finds that they are not the next.
-async fn insert(
-    client: &mut Client,
-    records: &[Record],
-) -> Result<Appended, tokio_postgres::Error> {
-    let Some(first) = records.first() else { return Ok(Appended::Done) };
-    let transaction = client.transaction().await?;
-    transaction.batch_execute("LOCK TABLE labseal_key_log IN EXCLUSIVE MODE").await?;
-    let last = transaction.query_one("SELECT max(epoch) FROM labseal_key_log", &[]).await?;
-    let last: Option<i64> = last.try_get(0)?;
-    if last.map_or(0, |last| last + 1) != first.epoch as i64 {
-        return Ok(Appended::Conflict);
-    }
-    for record in records {
-        transaction
-            .execute(
-                "INSERT INTO labseal_key_log (epoch, body, mac) VALUES ($1, $2, $3)",
-                &[&(record.epoch as i64), &record.body, &&record.mac[..]],
-            )
-            .await?;
-    }
-    transaction.commit().await?;
-    Ok(Appended::Done)
-}
-
-/// After a commit that was not answered: whether it happened. Waits for whoever still holds the lock.
-async fn happened(client: &mut Client, record: &Record) -> Result<bool, tokio_postgres::Error> {
-    let transaction = client.transaction().await?;
-    transaction.batch_execute("LOCK TABLE labseal_key_log IN EXCLUSIVE MODE").await?;
-    let found = transaction
-        .query_opt(
-            "SELECT FROM labseal_key_log WHERE epoch = $1 AND body = $2 AND mac = $3",
-            &[&(record.epoch as i64), &record.body, &&record.mac[..]],
-        )
-        .await?;
-    Ok(found.is_some())
-}
-
-fn record(row: &Row) -> Result<Record, tokio_postgres::Error> {
-    let mac: Vec<u8> = row.try_get(2)?;
-    // Invariant: the table holds authenticators of 32 bytes. Another one fits no body.
-    let mac = mac.try_into().unwrap_or([0; 32]);
-    Ok(Record { epoch: row.try_get::<_, i64>(0)? as u64, body: row.try_get(1)?, mac })
-}
-
 impl Store for PostgresStore {
     fn load(&mut self, epoch: u64) -> Result<Vec<Record>, StoreError> {
-        let loaded = self.ask(async |client| {
-            let rows = client
-                .query(
-                    "SELECT epoch, body, mac FROM labseal_key_log WHERE epoch >= $1 ORDER BY epoch",
-                    &[&(epoch as i64)],
-                )
-                .await?;
-            rows.iter().map(record).collect()
-        });
+        let loaded = self.ask(async |client| tables::load(client, epoch).await);
         loaded.map_err(|error| self.failed(error))
     }
 
-    fn append(&mut self, records: &[Record]) -> Result<Appended, StoreError> {
-        match self.ask(async |client| insert(client, records).await) {
+    fn append(&mut self, records: &[Record], change: &Change) -> Result<Appended, StoreError> {
+        match self.ask(async |client| tables::insert(client, records, change).await) {
             Err(lost) if lost.as_db_error().is_none() => {
                 let Some(last) = records.last() else { return Err(self.failed(lost)) };
-                match self.ask(async |client| happened(client, last).await) {
+                match self.ask(async |client| tables::happened(client, last).await) {
                     Ok(true) => Ok(Appended::Done),
                     Ok(false) | Err(_) => Err(self.failed(lost)),
                 }
             }
             appended => appended.map_err(|error| self.failed(error)),
         }
+    }
+
+    fn material(&mut self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let material = self.ask(async |client| tables::material(client).await);
+        material.map_err(|error| self.failed(error))
+    }
+
+    fn beat(&mut self, row: &Row) -> Result<(), StoreError> {
+        self.ask(async |client| tables::beat(client, row).await).map_err(|error| self.failed(error))
+    }
+
+    fn replicas(&mut self) -> Result<Vec<Seen>, StoreError> {
+        self.ask(async |client| tables::replicas(client).await).map_err(|error| self.failed(error))
+    }
+
+    fn forget(&mut self, id: &str) -> Result<(), StoreError> {
+        self.ask(async |client| tables::forget(client, id).await)
+            .map_err(|error| self.failed(error))
+    }
+
+    fn lease(&mut self, ring: Ring, version: u32, n: u64) -> Result<u64, StoreError> {
+        let sum = self.ask(async |client| tables::lease(client, ring, version, n).await);
+        sum.map_err(|error| self.failed(error))
+    }
+
+    fn leased(&mut self) -> Result<BTreeMap<(Ring, u32), u64>, StoreError> {
+        self.ask(async |client| tables::leased(client).await).map_err(|error| self.failed(error))
     }
 }

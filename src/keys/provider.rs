@@ -34,6 +34,12 @@ impl Place {
         let generation = self.generation.to_string();
         joined(&["labseal/v1 root key", &self.instance, self.tenant.as_str(), &generation])
     }
+
+    /// The additional data of the way to this root key from the one before.
+    pub(super) fn handover(&self) -> Vec<u8> {
+        let generation = self.generation.to_string();
+        joined(&["labseal/v1 root handover", &self.instance, self.tenant.as_str(), &generation])
+    }
 }
 
 /// The parts, each preceded by its length.

@@ -1,20 +1,19 @@
 //! Rotation: a new version of a ring, in two durable steps.
 //!
 //! First the key is added, pre-active: everybody who reads the log can open with it, and nobody
-//! seals. Then it becomes active. A rotation that was cut short between the two leaves a pre-active
+//! seals. When every live replica has acknowledged it, it becomes active. A rotation that was cut short between the two leaves a pre-active
 //! key behind, which the next rotation activates instead of making another; so there is never a key
 //! that nobody uses, nor one in use that is not stored.
 
-use super::{
-    ATTEMPTS, Keys, KeysError,
-    entry::Op,
-    ring::{Ring, State},
-    store::Appended,
-};
+use std::time::Duration;
+
+use super::{ATTEMPTS, Keys, KeysError, entry::Op, life::State, ring::Ring, store::Appended};
 use crate::base::ident::{ClassId, Kid};
 
-/// A moment in a rotation. Tests cut the process short at each; the command line waits at
-/// [`Step::Staged`] for replicas to learn the key.
+/// How long a rotation waits for the live replicas, where nobody says otherwise.
+pub const WAIT: Duration = Duration::from_secs(30);
+
+/// A moment in a rotation. Tests cut the process short at each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing has happened.
@@ -46,33 +45,57 @@ pub struct Rotated {
 impl Keys {
     /// Gives a ring a new active version. Values sealed before still open.
     pub fn rotate(&self, ring: Ring) -> Result<Rotated, KeysError> {
-        self.rotate_watched(ring, &|_| ())
+        self.rotate_watched(ring, WAIT, &|_| ())
     }
 
-    /// The same, telling `watch` of each step.
-    pub fn rotate_watched(&self, ring: Ring, watch: &dyn Fn(Step)) -> Result<Rotated, KeysError> {
+    /// The same, waiting no longer than `wait` and telling `watch` of each step.
+    pub fn rotate_watched(
+        &self,
+        ring: Ring,
+        wait: Duration,
+        watch: &dyn Fn(Step),
+    ) -> Result<Rotated, KeysError> {
         match ring {
             Ring::Data => {}
             Ring::Index => return Err(KeysError::IndexRotation),
         }
         watch(Step::Begun);
-        let version = self.stage(ring)?;
+        let staged = self.stage(ring, None)?;
+        // Invariant: without a condition there always is a version.
+        let Some((version, epoch)) = staged else { return Err(KeysError::Contended) };
         watch(Step::Staged);
+        self.acknowledged(epoch, wait)?;
         self.activate(ring, version, watch)
     }
 
-    /// Stores a new pre-active version, or finds the one that is there.
-    fn stage(&self, ring: Ring) -> Result<u32, KeysError> {
+    /// Rotates the data ring if its active version has come to the limits of [`super::AutoRotate`]. However
+    /// many replicas find that at once, one version comes of it.
+    pub fn auto_rotate(&self, wait: Duration) -> Result<Option<Rotated>, KeysError> {
+        let Some(worn) = self.worn()? else { return Ok(None) };
+        let Some((version, epoch)) = self.stage(Ring::Data, Some(worn))? else { return Ok(None) };
+        self.acknowledged(epoch, wait)?;
+        self.activate(Ring::Data, version, &|_| ()).map(Some)
+    }
+
+    /// Stores a new pre-active version, or finds the one that is there. None if the active version
+    /// is not, or no longer, the one that is to be replaced.
+    fn stage(&self, ring: Ring, replaces: Option<u32>) -> Result<Option<(u32, u64)>, KeysError> {
         let mut writer = self.writer();
         for _ in 0..ATTEMPTS {
             writer.catch_up()?;
-            if let Some(pending) = writer.state.rings()?.version_in(ring, State::PreActive) {
-                let number = pending.number;
-                self.publish(&writer)?;
-                return Ok(number);
+            let rings = writer.state.rings()?;
+            let active = rings.version_in(ring, State::Active).map(|version| version.number);
+            if replaces.is_some() && replaces != active {
+                self.0.publish(&mut writer)?;
+                return Ok(None);
             }
-            let op = writer.state.new_key(ring, &writer.root)?;
-            let _ = writer.commit(vec![op], self.0.clock.as_ref())?;
+            if let Some(pending) = rings.version_in(ring, State::PreActive) {
+                let staged = (pending.number, pending.entry);
+                self.0.publish(&mut writer)?;
+                return Ok(Some(staged));
+            }
+            let draft = writer.state.new_key(ring, &writer.root)?;
+            let _ = writer.commit(draft, self.0.clock.as_ref())?;
         }
         Err(KeysError::Contended)
     }
@@ -87,17 +110,16 @@ impl Keys {
         let mut writer = self.writer();
         for _ in 0..ATTEMPTS {
             writer.catch_up()?;
-            let staged = writer.state.rings()?.versions(ring).iter().find(|v| v.number == version);
-            let pending = staged.is_some_and(|staged| staged.state == State::PreActive);
+            let staged = writer.state.rings()?.version(ring, version);
+            let pending = staged.is_some_and(|staged| staged.state() == State::PreActive);
             let op = Op::Activate { ring, version };
-            if pending && writer.commit(vec![op], self.0.clock.as_ref())? == Appended::Conflict {
+            if pending && writer.commit(op.into(), self.0.clock.as_ref())? == Appended::Conflict {
                 continue;
             }
             watch(Step::Activated);
-            self.publish(&writer)?;
+            self.0.publish(&mut writer)?;
             watch(Step::Published);
-            let versions = writer.state.rings()?.versions(ring);
-            let kids = versions.iter().find(|v| v.number == version).map(|v| &v.kids);
+            let kids = writer.state.rings()?.version(ring, version).map(|version| &version.kids);
             let kids = kids.into_iter().flatten().map(|(class, kid)| (class.clone(), *kid));
             return Ok(Rotated { ring, version, kids: kids.collect() });
         }

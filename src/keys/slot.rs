@@ -14,10 +14,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    entry::base64url,
     provider::{Place, Provider, ProviderError},
+    spelling::base64url,
 };
-use crate::crypto::RootKey;
+use crate::{base::digest::Digest, crypto::RootKey};
 
 const VERSION: u8 = 1;
 
@@ -82,6 +82,23 @@ impl Slot {
         let mut slot = Self { v: VERSION, kind, key, ct, commitment: Vec::new() };
         slot.commitment = root.commitment(&slot.committed(place)).to_vec();
         Ok(slot)
+    }
+
+    /// The same, and unwraps it again: a root key is not used before it has been got back.
+    pub fn proven(
+        provider: &dyn Provider,
+        root: &RootKey,
+        place: &Place,
+    ) -> Result<Self, SlotError> {
+        let slot = Self::wrap(provider, root, place)?;
+        Self::parse(&slot.to_bytes())?.unwrap(provider, place)?;
+        Ok(slot)
+    }
+
+    /// Its name among the slots of one root key: the kind, and sixteen digits for the wrapping key.
+    pub fn name(&self) -> String {
+        let digest = Digest::of(&[self.key.as_bytes()]).to_string();
+        format!("{}-{}", self.kind, digest.get(..16).unwrap_or_default())
     }
 
     /// Has the provider unwrap it, and checks that this is the root key that was wrapped.

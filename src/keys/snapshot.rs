@@ -3,21 +3,28 @@
 //! A snapshot is made after the key log has been read or written, never before, so whatever it
 //! seals with is durable. It holds every class key with the cipher's state in it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use super::{
-    KeysError,
+    Inner, KeysError,
+    life::State as KeyState,
+    meter::{Meter, Uncounted},
     params::ring_of,
-    ring::{Ring, State as KeyState},
+    replica::{Freshness, Member},
+    ring::Ring,
     state::{ClassKey, State},
 };
 use crate::{
     base::{
         class::{ClassParams, Mode, Rung},
         ident::{ClassId, Kid},
+        refusal::Code,
     },
     crypto::{
-        self, IndexClassKey, Ladder, LadderError, Nonces, Parity, Record, Typed, envelope,
+        self, IndexClassKey, Ladder, LadderError, Nonces, Parity, Parsed, Record, Typed, envelope,
         seal_deterministic, seal_random_in, seal_searchable_in,
     },
 };
@@ -31,6 +38,20 @@ pub enum SealError {
     /// The registered ladder is not one.
     #[error(transparent)]
     Ladder(#[from] LadderError),
+    /// The key has sealed all that it may.
+    #[error("version {version} of the data ring has sealed as many values as it may; rotate")]
+    Exhausted {
+        /// The version.
+        version: u32,
+    },
+    /// Others may believe this process gone, and seal with keys that it does not know.
+    #[error(
+        "this replica could not say to the key store for longer than its lease that it is there"
+    )]
+    Stale,
+    /// The store has not granted more values to count.
+    #[error("values are sealed faster than the key store counts them")]
+    Uncounted,
     /// The class has no key that seals.
     #[error("class {class} has no active key")]
     NoActiveKey {
@@ -53,6 +74,21 @@ pub enum SealError {
     },
 }
 
+impl SealError {
+    /// How it is refused.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Exhausted { .. } => Code::KeyExhausted,
+            Self::Stale | Self::Uncounted => Code::KeysStale,
+            Self::Cipher(_)
+            | Self::Ladder(_)
+            | Self::NoActiveKey { .. }
+            | Self::NotTestable { .. }
+            | Self::Unregistered { .. } => Code::KeysUnavailable,
+        }
+    }
+}
+
 /// What became of a text that may be an envelope.
 #[derive(Debug)]
 pub enum Opened {
@@ -62,6 +98,8 @@ pub enum Opened {
         kid: Kid,
         /// The class of the kid.
         class: ClassId,
+        /// The state of the key, where that is the reason.
+        state: Option<KeyState>,
     },
     /// Not an envelope, or not under a key of ours.
     NotOurs,
@@ -74,6 +112,31 @@ pub enum Opened {
         /// What it holds.
         typed: Typed,
     },
+    /// Nobody can say now.
+    Unavailable(Unavailable),
+}
+
+/// Why nobody can say what a text is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// The keys are too old to be relied on.
+    #[error("the key store could not be reached for longer than keys.grace")]
+    Expired,
+    /// It may be under a key that this process has not learnt of.
+    #[error(
+        "a value is under a key that this replica does not know, and the key store cannot be asked"
+    )]
+    Unknown,
+}
+
+impl Unavailable {
+    /// How it is refused.
+    pub fn code(self) -> Code {
+        match self {
+            Self::Expired => Code::KeysExpired,
+            Self::Unknown => Code::UnknownKey,
+        }
+    }
 }
 
 /// Every key at one moment.
@@ -81,6 +144,16 @@ pub struct Snapshot {
     epoch: u64,
     classes: HashMap<ClassId, Sealing>,
     kids: HashMap<Kid, Known>,
+    /// The version of the data ring that seals.
+    data: Option<u32>,
+    /// Of a replica: what it may rely on, how it counts, and where to ask.
+    life: Option<Life>,
+}
+
+struct Life {
+    member: Arc<Member>,
+    meter: Option<Arc<Meter>>,
+    owner: Weak<Inner>,
 }
 
 /// How a class is sealed and tested.
@@ -99,7 +172,9 @@ struct Known {
     class: ClassId,
     ring: Ring,
     version: u32,
-    key: ClassKey,
+    state: KeyState,
+    /// None, if there is none any more.
+    key: Option<ClassKey>,
 }
 
 impl Snapshot {
@@ -119,25 +194,40 @@ impl Snapshot {
                 params,
             };
             for version in rings.versions(ring) {
-                let Some(key) = state.class_key(version.number, id) else { continue };
+                let (number, now) = (version.number, version.state());
+                let key = state.class_key(number, id).filter(|_| now.opens());
+                if let Some(kid) = version.kids.get(id) {
+                    let key = key.cloned();
+                    let known = Known { class: id.clone(), ring, version: number, state: now, key };
+                    kids.insert(*kid, known);
+                }
+                let Some(key) = key else { continue };
                 sealing.live.push(key.clone());
-                if version.state == KeyState::Active {
+                if now == KeyState::Active {
                     sealing.active = Some(key.clone());
                 }
-                let number = version.number;
-                let known = Known { class: id.clone(), ring, version: number, key: key.clone() };
-                kids.insert(key.kid(), known);
             }
             for version in rings.versions(Ring::Index) {
                 let Some(key) = state.token_key(version.number, id) else { continue };
+                if !version.state().opens() {
+                    continue;
+                }
                 sealing.tokens.push(key.clone());
-                if version.state == KeyState::Active {
+                if version.state() == KeyState::Active {
                     sealing.active_tokens = Some((key.clone(), Parity::of(version.number)));
                 }
             }
             classes.insert(id.clone(), sealing);
         }
-        Ok(Self { epoch: state.log().next().saturating_sub(1), classes, kids })
+        let data = rings.version_in(Ring::Data, KeyState::Active).map(|version| version.number);
+        let epoch = state.log().next().saturating_sub(1);
+        Ok(Self { epoch, classes, kids, data, life: None })
+    }
+
+    /// Makes this the keys of a replica.
+    pub(super) fn belong(&mut self, member: Arc<Member>, owner: Weak<Inner>) {
+        let meter = self.data.map(|version| member.meters.of(version));
+        self.life = Some(Life { member, meter, owner });
     }
 
     /// The last entry of the key log that is in it. Grows with every change.
@@ -164,7 +254,11 @@ impl Snapshot {
         value: &Typed,
         out: &mut Vec<u8>,
     ) -> Result<Kid, SealError> {
+        if let Some(newest) = self.superseded() {
+            return newest.seal_in(class, record, value, out);
+        }
         let sealing = self.sealing(class)?;
+        self.may_seal(ring_of(sealing.params.mode))?;
         let none = || SealError::NoActiveKey { class: class.clone() };
         match sealing.active.as_ref().ok_or_else(none)? {
             ClassKey::Index(key) => {
@@ -210,18 +304,56 @@ impl Snapshot {
         }
         let Ok(parsed) = envelope::parse(text) else { return Opened::NotOurs };
         let kid = parsed.kid();
-        let Some(known) = self.kids.get(&kid) else { return Opened::NotOurs };
-        let class = known.class.clone();
-        let opened = match &known.key {
-            ClassKey::Data(key) => match record {
-                Some(record) => key.open_in(record, &parsed),
-                None => key.open(&parsed),
+        let freshness = self.life.as_ref().map_or(Freshness::Fresh, |life| life.member.freshness());
+        if freshness == Freshness::Expired {
+            return Opened::Unavailable(Unavailable::Expired);
+        }
+        if let Some(known) = self.kids.get(&kid) {
+            return known.open(record, &parsed);
+        }
+        match &self.life {
+            None => Opened::NotOurs,
+            Some(life) => match life.again(kid, freshness) {
+                Ok(Some(newer)) => match newer.kids.get(&kid) {
+                    Some(known) => known.open(record, &parsed),
+                    None => Opened::NotOurs,
+                },
+                Ok(None) => Opened::NotOurs,
+                Err(unavailable) => Opened::Unavailable(unavailable),
             },
-            ClassKey::Index(key) => key.open(&parsed),
-        };
-        match opened {
-            Ok(typed) => Opened::Value { kid, class, typed },
-            Err(_) => Opened::Fails { kid, class },
+        }
+    }
+
+    /// Newer keys, if these do not know a kid and newer ones may. Waits for the store at times.
+    pub fn newer(&self, kid: Kid) -> Result<Option<Arc<Self>>, Unavailable> {
+        match &self.life {
+            Some(life) if !self.knows(kid) => life.again(kid, life.member.freshness()),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// The newest keys, if another version seals by now: who has acknowledged that seals with no other,
+    /// however long an exchange goes on with the keys that it began with.
+    fn superseded(&self) -> Option<Arc<Self>> {
+        let owner = self.life.as_ref()?.owner.upgrade()?;
+        let newest = owner.snapshot.load();
+        (newest.epoch > self.epoch && newest.data != self.data).then(|| newest.clone())
+    }
+
+    /// A replica seals while the others wait for it, and what it has counted.
+    fn may_seal(&self, ring: Ring) -> Result<(), SealError> {
+        let Some(life) = &self.life else { return Ok(()) };
+        if life.member.freshness() != Freshness::Fresh {
+            return Err(SealError::Stale);
+        }
+        match (&life.meter, ring) {
+            (Some(meter), Ring::Data) => meter.count().map_err(|uncounted| match uncounted {
+                Uncounted::Exhausted => {
+                    SealError::Exhausted { version: self.data.unwrap_or_default() }
+                }
+                Uncounted::Waiting => SealError::Uncounted,
+            }),
+            (None, _) | (_, Ring::Index) => Ok(()),
         }
     }
 
@@ -281,6 +413,55 @@ impl Snapshot {
 
     fn sealing(&self, class: &ClassId) -> Result<&Sealing, SealError> {
         self.classes.get(class).ok_or_else(|| SealError::Unregistered { class: class.clone() })
+    }
+}
+
+impl Known {
+    fn open(&self, record: Option<&Record>, parsed: &Parsed<'_>) -> Opened {
+        let class = self.class.clone();
+        let kid = parsed.kid();
+        let opened = match &self.key {
+            None => return Opened::Fails { kid, class, state: Some(self.state) },
+            Some(ClassKey::Data(key)) => match record {
+                Some(record) => key.open_in(record, parsed),
+                None => key.open(parsed),
+            },
+            Some(ClassKey::Index(key)) => key.open(parsed),
+        };
+        match opened {
+            Ok(typed) => Opened::Value { kid, class, typed },
+            Err(_) => Opened::Fails { kid, class, state: None },
+        }
+    }
+}
+
+impl Life {
+    /// Newer keys that may know what these do not. None: nobody knows it, so it is not ours.
+    fn again(&self, kid: Kid, freshness: Freshness) -> Result<Option<Arc<Snapshot>>, Unavailable> {
+        let Some(owner) = self.owner.upgrade() else { return Ok(None) };
+        let newest = owner.snapshot.load_full();
+        if newest.knows(kid) {
+            return Ok(Some(newest));
+        }
+        if freshness != Freshness::Fresh {
+            return Err(Unavailable::Unknown);
+        }
+        // While it is fresh nobody seals with a key that it has not acknowledged, so a look now and
+        // then is enough; it is for keys that were brought in by force.
+        if !self.member.may_look() {
+            return Ok(None);
+        }
+        waiting(|| owner.refresh()).map_err(|_| Unavailable::Unknown)?;
+        Ok(Some(owner.snapshot.load_full()))
+    }
+}
+
+/// Does what may wait for a disk or a server, on a thread that should not.
+fn waiting<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        Ok(_) | Err(_) => work(),
     }
 }
 

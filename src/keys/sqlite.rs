@@ -4,6 +4,7 @@
 //! key, and appending happens in an IMMEDIATE transaction, so of two writers one gets a conflict.
 
 use std::{
+    collections::BTreeMap,
     fs::OpenOptions,
     io,
     os::unix::fs::OpenOptionsExt as _,
@@ -16,7 +17,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavio
 use super::{
     entry::Record,
     private,
-    store::{Appended, Store, StoreError},
+    ring::Ring,
+    store::{Appended, Change, Row, Seen, Store, StoreError},
 };
 
 /// `application_id` of the file, "LSk1": tells a key store from any other database.
@@ -31,6 +33,25 @@ CREATE TABLE key_log (
     body  BLOB NOT NULL,
     mac   BLOB NOT NULL CHECK (length(mac) = 32)
 ) STRICT";
+
+/// What stores of the first version did not have.
+const BESIDE: &str = "
+CREATE TABLE IF NOT EXISTS key_material (name TEXT PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS replicas (
+    id   TEXT PRIMARY KEY,
+    body BLOB NOT NULL,
+    mac  BLOB NOT NULL CHECK (length(mac) = 32),
+    seen REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS key_usage (
+    ring    TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    leased  INTEGER NOT NULL,
+    PRIMARY KEY (ring, version)
+) STRICT";
+
+/// Seconds since 1970 by the machine's clock, which is the clock of a file.
+const NOW: &str = "unixepoch('subsec')";
 
 /// A key log in a file.
 pub struct SqliteStore {
@@ -72,6 +93,7 @@ impl SqliteStore {
         if application != APPLICATION {
             return Err(StoreError::Foreign { path: path.to_owned() });
         }
+        store.complete().map_err(|source| store.failed(source))?;
         Ok(store)
     }
 
@@ -96,15 +118,26 @@ impl SqliteStore {
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.pragma_update(None, "application_id", APPLICATION)?;
         transaction.execute_batch(SCHEMA)?;
+        transaction.execute_batch(BESIDE)?;
         transaction.commit()
+    }
+
+    /// Adds the tables that the store of an earlier version lacks.
+    fn complete(&self) -> rusqlite::Result<()> {
+        let found: i64 = self.connection.query_row(
+            "SELECT count(*) FROM sqlite_schema WHERE name IN ('key_material', 'replicas', 'key_usage')",
+            [],
+            |row| row.get(0),
+        )?;
+        if found == 3 { Ok(()) } else { self.connection.execute_batch(BESIDE) }
     }
 
     fn failed(&self, source: rusqlite::Error) -> StoreError {
         failed(&self.path, source)
     }
 
-    fn insert(&mut self, records: &[Record]) -> rusqlite::Result<Appended> {
-        let Some(first) = records.first() else { return Ok(Appended::Done) };
+    fn insert(&mut self, records: &[Record], change: &Change) -> rusqlite::Result<Appended> {
+        let Some(first) = records.first() else { return Ok(Appended::Conflict) };
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let last: Option<i64> = transaction
@@ -120,8 +153,36 @@ impl SqliteStore {
                 params![record.epoch as i64, record.body, record.mac],
             )?;
         }
+        for name in &change.deletes {
+            transaction.execute("DELETE FROM key_material WHERE name = ?1", [name])?;
+        }
+        for (name, bytes) in &change.puts {
+            transaction.execute(
+                "INSERT INTO key_material (name, bytes) VALUES (?1, ?2)
+                 ON CONFLICT (name) DO UPDATE SET bytes = excluded.bytes",
+                params![name, bytes],
+            )?;
+        }
         transaction.commit()?;
+        if !change.deletes.is_empty() || !change.puts.is_empty() {
+            // What was overwritten is still in the write-ahead log. Where a reader keeps it from being
+            // emptied now, SQLite does it later.
+            let emptied = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let _ = self.connection.query_row(emptied, [], |row| row.get::<_, i64>(0));
+        }
         Ok(Appended::Done)
+    }
+
+    fn rows<K: Ord, V>(
+        &self,
+        sql: &str,
+        read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<(K, V)>,
+    ) -> Result<BTreeMap<K, V>, StoreError> {
+        let rows = self.connection.prepare_cached(sql).and_then(|mut statement| {
+            let rows = statement.query_map([], |row| read(row))?;
+            rows.collect()
+        });
+        rows.map_err(|source| self.failed(source))
     }
 
     fn select(&self, epoch: u64) -> rusqlite::Result<Vec<Record>> {
@@ -158,7 +219,56 @@ impl Store for SqliteStore {
         self.select(epoch).map_err(|source| self.failed(source))
     }
 
-    fn append(&mut self, records: &[Record]) -> Result<Appended, StoreError> {
-        self.insert(records).map_err(|source| self.failed(source))
+    fn append(&mut self, records: &[Record], change: &Change) -> Result<Appended, StoreError> {
+        self.insert(records, change).map_err(|source| self.failed(source))
+    }
+
+    fn material(&mut self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        self.rows("SELECT name, bytes FROM key_material", |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    fn beat(&mut self, row: &Row) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO replicas (id, body, mac, seen) VALUES (?1, ?2, ?3, {NOW})
+             ON CONFLICT (id) DO UPDATE SET body = excluded.body, mac = excluded.mac, seen = {NOW}"
+        );
+        let done = self.connection.execute(&sql, params![row.id, row.body, row.mac]);
+        done.map(drop).map_err(|source| self.failed(source))
+    }
+
+    fn replicas(&mut self) -> Result<Vec<Seen>, StoreError> {
+        let rows =
+            self.rows(&format!("SELECT id, body, mac, {NOW} - seen FROM replicas"), |row| {
+                let id: String = row.get(0)?;
+                let age = Duration::from_secs_f64(row.get::<_, f64>(3)?.clamp(0.0, 1e9));
+                let row = Row { id: id.clone(), body: row.get(1)?, mac: row.get(2)? };
+                Ok((id, Seen { row, age }))
+            })?;
+        Ok(rows.into_values().collect())
+    }
+
+    fn forget(&mut self, id: &str) -> Result<(), StoreError> {
+        let done = self.connection.execute("DELETE FROM replicas WHERE id = ?1", [id]);
+        done.map(drop).map_err(|source| self.failed(source))
+    }
+
+    fn lease(&mut self, ring: Ring, version: u32, n: u64) -> Result<u64, StoreError> {
+        let sum = self.connection.query_row(
+            "INSERT INTO key_usage (ring, version, leased) VALUES (?1, ?2, ?3)
+             ON CONFLICT (ring, version) DO UPDATE SET leased = leased + excluded.leased
+             RETURNING leased",
+            params![ring.as_str(), version, n as i64],
+            |row| row.get::<_, i64>(0),
+        );
+        sum.map(|sum| sum as u64).map_err(|source| self.failed(source))
+    }
+
+    fn leased(&mut self) -> Result<BTreeMap<(Ring, u32), u64>, StoreError> {
+        let rows = self.rows("SELECT ring, version, leased FROM key_usage", |row| {
+            let (ring, version): (String, u32) = (row.get(0)?, row.get(1)?);
+            Ok(((ring, version), row.get::<_, i64>(2)? as u64))
+        })?;
+        let known = rows.into_iter();
+        Ok(known.filter_map(|((ring, v), sum)| Some(((Ring::parse(&ring)?, v), sum))).collect())
     }
 }

@@ -1,8 +1,9 @@
 //! The key log together with the keys it holds: reading forward, and preparing what comes next.
 //!
-//! Each key is unwrapped once, when its entry is read, and the kids in the log are compared with
-//! those that the key gives, so a wrapped key that was put in another's place is refused even by
-//! somebody who had the root key when it was put there. What this process wants to add goes through
+//! First the log is read to its end, then every key that is left is unwrapped, once: its wrapped form
+//! has to be the one of which the log holds the digest, and the kids in the log those that the key
+//! gives. So a wrapped key that was put in another's place is refused even if somebody who had the root
+//! key put it there. What this process wants to add goes through
 //! the same reading *before* it is stored: nothing is committed that could not be read back.
 
 use std::{
@@ -13,14 +14,19 @@ use std::{
 
 use super::{
     KeysError,
-    entry::{KidText, Op, Record},
+    entry::{DigestText, KidText, Op, Record},
+    life::State as KeyState,
     log::Log,
     params::{self, Registered},
-    ring::{Ring, Rings},
+    provider::joined,
+    replay::Rings,
+    ring::Ring,
+    store::Change,
 };
 use crate::{
     base::{
         class::{ClassParams, Mode},
+        digest::Digest,
         ident::{ClassId, Kid, Tenant},
     },
     crypto::{DataClassKey, IndexClassKey, RingKey, RootKey, WrappedKey},
@@ -36,12 +42,45 @@ pub enum ClassKey {
 }
 
 impl ClassKey {
+    fn ring(&self) -> Ring {
+        match self {
+            Self::Data(_) => Ring::Data,
+            Self::Index(_) => Ring::Index,
+        }
+    }
+
     /// The kid in its envelopes.
     pub fn kid(&self) -> Kid {
         match self {
             Self::Data(key) => key.kid(),
             Self::Index(key) => key.kid(),
         }
+    }
+}
+
+/// What is to be done next: operations, and the material that goes with them.
+#[derive(Default)]
+pub struct Draft {
+    /// In order.
+    pub ops: Vec<Op>,
+    /// Of the material.
+    pub change: Change,
+    /// The root key from then on, if the one operation brings another.
+    pub root: Option<Arc<RootKey>>,
+}
+
+impl From<Op> for Draft {
+    fn from(op: Op) -> Self {
+        Self { ops: vec![op], ..Self::default() }
+    }
+}
+
+impl Draft {
+    /// Does this after what is there.
+    pub fn then(&mut self, next: Self) {
+        self.ops.extend(next.ops);
+        self.change.puts.extend(next.change.puts);
+        self.change.deletes.extend(next.change.deletes);
     }
 }
 
@@ -85,62 +124,97 @@ impl State {
         self.tokens.get(&(version, class.clone()))
     }
 
-    /// Reads one record. After an error the state must not be used.
-    pub fn read(&mut self, record: &Record, root: &RootKey) -> Result<(), KeysError> {
-        match self.log.read(record, root)? {
-            Op::Activate { .. } | Op::Genesis { .. } => Ok(()),
-            Op::Class { class, kids } => {
-                let rings = self.log.rings()?;
-                let Some(class) = rings.classes().get(&class.id()) else { return Ok(()) };
-                let class = class.params.clone();
-                self.derive(&[class], |_, version| kids.get(&version).copied(), record.epoch)
-            }
-            Op::Key { ring, version, wrapped, kids } => {
-                let rings = self.log.rings()?;
-                let place = place(rings, ring, version);
-                let key = WrappedKey::from_bytes(&wrapped)
-                    .and_then(|wrapped| root.unwrap(&wrapped, &place))
-                    .map_err(|source| KeysError::Wrapped { ring, version, source })?;
-                self.rings.insert((ring, version), Arc::new(key));
-                let classes: Vec<ClassParams> =
-                    rings.classes().values().map(|class| class.params.clone()).collect();
-                let expected = |class: &ClassId, number: u32| match number == version {
-                    true => kids.get(class.as_str()).copied(),
-                    false => None,
-                };
-                self.derive(&classes, expected, record.epoch)
-            }
-        }
-    }
-
-    /// Reads everything that `records` add, or nothing.
-    pub fn follow(&self, records: &[Record], root: &RootKey) -> Result<Self, KeysError> {
+    /// Reads everything that `records` add, or nothing. `material` and `root` are those after the
+    /// last of them. Also gives what was done.
+    pub fn follow(
+        &self,
+        records: &[Record],
+        material: &BTreeMap<String, Vec<u8>>,
+        root: &RootKey,
+    ) -> Result<(Self, Vec<Op>), KeysError> {
         let mut next = self.clone();
-        for record in records {
-            next.read(record, root)?;
+        let done = next.log.read(records, root)?;
+        if done.iter().any(|op| matches!(op, Op::Root { .. })) {
+            // Everything was wrapped anew, and is looked at anew.
+            next.rings.clear();
+            next.sealing.clear();
+            next.tokens.clear();
         }
-        Ok(next)
+        next.unwrap(material, root)?;
+        Ok((next, done))
     }
 
-    /// The records that carry out `ops` next, and the state after them.
+    /// The records that carry out a draft, and the state after them.
     pub fn prepare(
         &self,
-        ops: Vec<Op>,
+        draft: &Draft,
         time: Duration,
+        material: &BTreeMap<String, Vec<u8>>,
         root: &RootKey,
     ) -> Result<(Vec<Record>, Self), KeysError> {
-        let mut next = self.clone();
-        let mut records = Vec::with_capacity(ops.len());
-        for op in ops {
-            let record = next.log.write(op, time, root);
-            next.read(&record, root)?;
+        let root = draft.root.as_deref().unwrap_or(root);
+        let mut material = material.clone();
+        draft.change.apply(&mut material);
+        let mut log = self.log.clone();
+        let mut records = Vec::with_capacity(draft.ops.len());
+        for op in &draft.ops {
+            let record = log.write(op.clone(), time, root);
+            log.read(std::slice::from_ref(&record), root)?;
             records.push(record);
         }
+        let (next, _) = self.follow(&records, &material, root)?;
         Ok((records, next))
     }
 
-    /// The operation that adds the next version of a ring, with a fresh key.
-    pub fn new_key(&self, ring: Ring, root: &RootKey) -> Result<Op, KeysError> {
+    /// Unwraps the keys that are not yet, checks that they are those of the log, and forgets the
+    /// destroyed.
+    fn unwrap(
+        &mut self,
+        material: &BTreeMap<String, Vec<u8>>,
+        root: &RootKey,
+    ) -> Result<(), KeysError> {
+        let rings = self.log.rings()?;
+        for ring in Ring::ALL {
+            for version in rings.versions(ring) {
+                let number = version.number;
+                if version.state() == KeyState::Destroyed {
+                    self.rings.remove(&(ring, number));
+                    continue;
+                }
+                if self.rings.contains_key(&(ring, number)) {
+                    continue;
+                }
+                let wrapped = match &version.inline {
+                    Some(wrapped) => wrapped,
+                    None => genuine(material, &version.material(ring), version.digest)?,
+                };
+                let place = place(rings, ring, number);
+                let key = WrappedKey::from_bytes(wrapped)
+                    .and_then(|wrapped| root.unwrap(&wrapped, &place))
+                    .map_err(|source| KeysError::Wrapped { ring, version: number, source })?;
+                self.rings.insert((ring, number), Arc::new(key));
+            }
+        }
+        for (name, digest) in &rings.root().slots {
+            genuine(material, name, *digest)?;
+        }
+        self.derive()
+    }
+
+    /// Everything that is wrapped under the root key, wrapped under another instead.
+    pub fn rewrap(&self, next: &RootKey) -> Result<BTreeMap<String, Vec<u8>>, KeysError> {
+        let rings = self.log.rings()?;
+        let mut wrapped = BTreeMap::new();
+        for ((ring, number), key) in &self.rings {
+            let Some(version) = rings.version(*ring, *number) else { continue };
+            let bytes = next.wrap(key, &place(rings, *ring, *number))?.as_bytes().to_vec();
+            wrapped.insert(version.material(*ring), bytes);
+        }
+        Ok(wrapped)
+    }
+
+    /// What adds the next version of a ring, with a fresh key.
+    pub fn new_key(&self, ring: Ring, root: &RootKey) -> Result<Draft, KeysError> {
         let rings = self.log.rings()?;
         let version = rings.versions(ring).last().map_or(1, |last| last.number.saturating_add(1));
         loop {
@@ -158,7 +232,10 @@ impl State {
                 continue;
             }
             let wrapped = root.wrap(&key, &place(rings, ring, version))?.as_bytes().to_vec();
-            return Ok(Op::Key { ring, version, wrapped, kids });
+            let digest = DigestText(Digest::of(&[&wrapped]));
+            let mut draft = Draft::from(Op::Key { ring, version, digest, kids });
+            draft.change.puts.insert(format!("ring/{ring}/{version}"), wrapped);
+            return Ok(draft);
         }
     }
 
@@ -173,36 +250,53 @@ impl State {
         Ok(Op::Class { class: Registered::new(params), kids })
     }
 
-    /// Makes the class keys of `classes` that are not there yet, and compares their kids with the log.
-    fn derive(
-        &mut self,
-        classes: &[ClassParams],
-        expected: impl Fn(&ClassId, u32) -> Option<KidText>,
-        epoch: u64,
-    ) -> Result<(), KeysError> {
-        let tenant = self.log.rings()?.tenant().clone();
-        for class in classes {
-            let ring = params::ring_of(class.mode);
-            for ((of, version), key) in &self.rings {
-                let place = (*version, class.id.clone());
+    /// Makes the class keys that are not there yet, and compares their kids with the log.
+    fn derive(&mut self) -> Result<(), KeysError> {
+        let rings = &self.rings;
+        self.sealing.retain(|(version, _), key| rings.contains_key(&(key.ring(), *version)));
+        self.tokens.retain(|(version, _), _| rings.contains_key(&(Ring::Index, *version)));
+        let state = self.log.rings()?;
+        let tenant = state.tenant();
+        for (id, class) in state.classes() {
+            let params = &class.params;
+            let ring = params::ring_of(params.mode);
+            for ((of, number), key) in &self.rings {
+                let place = (*number, id.clone());
                 if *of == ring && !self.sealing.contains_key(&place) {
-                    let made = class_key(key, &tenant, class)?;
-                    let logged = expected(&class.id, *version).map(|kid| kid.0);
-                    if logged != Some(made.kid()) {
-                        return Err(KeysError::Kid { epoch, class: class.id.clone() });
+                    let made = class_key(key, tenant, params)?;
+                    let version = state.version(ring, *number);
+                    let logged = version.and_then(|version| version.kids.get(id));
+                    if logged != Some(&made.kid()) {
+                        let epoch = version.map_or(0, |version| version.entry).max(class.entry);
+                        return Err(KeysError::Kid { epoch, class: id.clone() });
                     }
                     self.sealing.insert(place.clone(), made);
                 }
                 if *of == Ring::Index
-                    && class.mode == Mode::Searchable
+                    && params.mode == Mode::Searchable
                     && !self.tokens.contains_key(&place)
                 {
-                    let made = IndexClassKey::derive(key, &tenant, &class.id)?;
+                    let made = IndexClassKey::derive(key, tenant, id)?;
                     self.tokens.insert(place, Arc::new(made));
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// The material of this name, if it is what the log says.
+fn genuine<'m>(
+    material: &'m BTreeMap<String, Vec<u8>>,
+    name: &str,
+    digest: Digest,
+) -> Result<&'m [u8], KeysError> {
+    let Some(bytes) = material.get(name) else {
+        return Err(KeysError::Missing { name: name.to_owned() });
+    };
+    match Digest::of(&[bytes]) == digest {
+        true => Ok(bytes),
+        false => Err(KeysError::Swapped { name: name.to_owned() }),
     }
 }
 
@@ -213,16 +307,8 @@ fn class_key(key: &RingKey, tenant: &Tenant, class: &ClassParams) -> Result<Clas
     })
 }
 
-/// The additional data of a wrapped key: its place in this log and no other. The parts are each
-/// preceded by their length, so that no two places give the same bytes.
+/// The additional data of a wrapped key: its place in this log and no other.
 pub fn place(rings: &Rings, ring: Ring, version: u32) -> Vec<u8> {
-    let version = version.to_string();
-    let parts =
-        ["labseal/v1 ring key", rings.instance(), rings.tenant().as_str(), ring.as_str(), &version];
-    let mut place = Vec::new();
-    for part in parts {
-        place.extend_from_slice(&(part.len() as u64).to_be_bytes());
-        place.extend_from_slice(part.as_bytes());
-    }
-    place
+    let (instance, tenant) = (rings.instance(), rings.tenant().as_str());
+    joined(&["labseal/v1 ring key", instance, tenant, ring.as_str(), &version.to_string()])
 }

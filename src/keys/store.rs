@@ -1,12 +1,16 @@
 //! Where the key log is kept: the trait, the table of kinds, and addresses.
 //!
-//! A store keeps records in order and knows nothing of what they mean. All kinds pass one contract
-//! test (`tests/keys_store.rs`). A kind is one file and one line in [`SCHEMES`].
+//! A store keeps four things and knows nothing of what they mean: records in order; material, which
+//! belongs to the records and changes only with them; rows of replicas, with their age by the store's
+//! own clock; and counts. All kinds pass one contract test (`tests/keys/store.rs`). A kind is one file
+//! and one line in [`SCHEMES`].
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fmt,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use rustls::ClientConfig;
@@ -18,17 +22,80 @@ use super::{
     memory::MemoryStore,
     postgres::{PostgresAddress, PostgresStore},
     provider::ProviderError,
+    ring::Ring,
     sqlite::{self, SqliteStore},
 };
 
-/// A place for the records of one key log.
+/// A place for one key log and what goes with it.
 pub trait Store: Send {
     /// All records from `epoch` on, in order.
     fn load(&mut self, epoch: u64) -> Result<Vec<Record>, StoreError>;
 
-    /// Adds all of `records`, whose epochs follow each other, if the first of them is exactly the
-    /// next epoch. When this says [`Appended::Done`] they survive a crash of the machine.
-    fn append(&mut self, records: &[Record]) -> Result<Appended, StoreError>;
+    /// Adds all of `records`, of which there is at least one and whose epochs follow each other, if
+    /// the first of them is exactly the next epoch, and changes the material in the same stroke. When
+    /// this says [`Appended::Done`] all of it survives a crash of the machine; else nothing happened.
+    fn append(&mut self, records: &[Record], change: &Change) -> Result<Appended, StoreError>;
+
+    /// All material by name: wrapped keys, of which the log holds the digests.
+    ///
+    /// ```text
+    /// ring/RING/VERSION        a ring key under the root key
+    /// root/GENERATION/SLOT     the root key under a provider's key
+    /// handover/GENERATION      the root key under the one before, until every replica has it
+    /// ```
+    fn material(&mut self) -> Result<BTreeMap<String, Vec<u8>>, StoreError>;
+
+    /// Puts a replica's row in the place of the one it had, and notes the time.
+    fn beat(&mut self, row: &Row) -> Result<(), StoreError>;
+
+    /// The rows of all replicas, by id.
+    fn replicas(&mut self) -> Result<Vec<Seen>, StoreError>;
+
+    /// Removes a replica's row, if there is one.
+    fn forget(&mut self, id: &str) -> Result<(), StoreError>;
+
+    /// Adds `n` to the count of a key version; gives the sum. Durable before this returns.
+    fn lease(&mut self, ring: Ring, version: u32, n: u64) -> Result<u64, StoreError>;
+
+    /// The counts of all versions that have one.
+    fn leased(&mut self) -> Result<BTreeMap<(Ring, u32), u64>, StoreError>;
+}
+
+/// How the material changes with an [`Store::append`].
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Put in, or in the place of what has the name.
+    pub puts: BTreeMap<String, Vec<u8>>,
+    /// Erased. What is not there is no error.
+    pub deletes: BTreeSet<String>,
+}
+
+impl Change {
+    /// The material after the change.
+    pub fn apply(&self, material: &mut BTreeMap<String, Vec<u8>>) {
+        material.retain(|name, _| !self.deletes.contains(name));
+        material.extend(self.puts.clone());
+    }
+}
+
+/// What a replica says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Which replica; new with each process.
+    pub id: String,
+    /// The JSON text ([`super::replica`]).
+    pub body: Vec<u8>,
+    /// The authenticator of the body.
+    pub mac: [u8; 32],
+}
+
+/// A replica's row, as the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The row.
+    pub row: Row,
+    /// How long ago it came, by the store's clock.
+    pub age: Duration,
 }
 
 /// What became of an [`Store::append`].
@@ -104,6 +171,20 @@ pub enum StoreError {
     /// The password of the store cannot be had.
     #[error("keys.store_password cannot be read")]
     Password(#[source] Box<ProviderError>),
+    /// A table of this version is missing and cannot be made.
+    #[error(
+        "{place} has no table {table} yet, and this user may not make it; grant CREATE on the schema \
+         once, or create the tables of docs/keys.md"
+    )]
+    Tables {
+        /// Which database.
+        place: String,
+        /// Which table.
+        table: &'static str,
+        /// What the server says.
+        #[source]
+        source: tokio_postgres::Error,
+    },
     /// The operating system gives no event queue.
     #[error("the key store {place} cannot be waited for")]
     Runtime {

@@ -37,7 +37,11 @@ pub fn refuse(sidecar: &Sidecar, record: &Record, refusal: &Refusal) -> Response
             let scheme = HeaderValue::from_static("Labseal realm=\"labseal\"");
             headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
-        Code::AuditUnavailable | Code::KeysUnavailable => {
+        Code::AuditUnavailable
+        | Code::KeysExpired
+        | Code::KeysStale
+        | Code::KeysUnavailable
+        | Code::UnknownKey => {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         _ => {}

@@ -85,6 +85,7 @@ async fn answer(
     record.classified(&operation, |function| rules.names_function(function));
 
     let plan = Arc::new(rules.plan(&operation, &caller)?);
+    sealing::rely(&sidecar.keys, &plan)?;
     let upgrade = upgrade(&mut head, rules.upgrades());
     for name in revision.policy.rules().consumed_headers() {
         head.headers.remove(name);

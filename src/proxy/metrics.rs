@@ -22,6 +22,7 @@ use prometheus_client::{
 use crate::{
     audit::{Action, Counts, Fate},
     base::{digest::Digest, ident::ApiName, refusal::Code},
+    keys::Freshness,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -76,6 +77,8 @@ pub struct Metrics {
     reload_successful: Gauge,
     policy: Family<InForce, Gauge>,
     key_epoch: Gauge,
+    keys_seal: Gauge,
+    keys_open: Gauge,
 }
 
 /// An exchange is in flight for as long as this lives.
@@ -131,6 +134,13 @@ impl Metrics {
         registry.register("policy_info", "The digest of the policy in force", policy.clone());
         let key_epoch = Gauge::default();
         registry.register("key_epoch", "The last entry of the key log in use", key_epoch.clone());
+        let (keys_seal, keys_open) = (Gauge::default(), Gauge::default());
+        let help = "1 while values are sealed, 0 while the key store has been out of reach for longer \
+                    than keys.lease";
+        registry.register("keys_seal", help, keys_seal.clone());
+        let help = "1 while values are opened, 0 while the key store has been out of reach for longer \
+                    than keys.grace";
+        registry.register("keys_open", help, keys_open.clone());
         Self {
             registry,
             requests,
@@ -144,6 +154,8 @@ impl Metrics {
             reload_successful,
             policy,
             key_epoch,
+            keys_seal,
+            keys_open,
         }
     }
 
@@ -213,6 +225,12 @@ impl Metrics {
     /// The key log was read up to this entry.
     pub fn key_epoch(&self, epoch: u64) {
         self.key_epoch.set(i64::try_from(epoch).unwrap_or(i64::MAX));
+    }
+
+    /// How far keys may be relied on.
+    pub fn keys_are(&self, freshness: Freshness) {
+        self.keys_seal.set(i64::from(freshness == Freshness::Fresh));
+        self.keys_open.set(i64::from(freshness != Freshness::Expired));
     }
 
     /// All of it, in OpenMetrics text (version 1.0.0).

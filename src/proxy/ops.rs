@@ -23,6 +23,7 @@ use super::{
     body::{self, AnyBody},
     stream::Stream,
 };
+use crate::keys::Freshness;
 
 /// What readiness depends on besides the parts that know it themselves.
 #[derive(Debug, Default)]
@@ -44,6 +45,19 @@ impl Readiness {
         }
         if self.keys_stale.load(Ordering::Acquire) {
             reasons.push("the key store cannot be read");
+        }
+        match sidecar.keys.freshness() {
+            Freshness::Expired => {
+                reasons.push(
+                    "the key store was out of reach for longer than keys.grace: nothing is opened",
+                );
+            }
+            Freshness::Fresh => {}
+            Freshness::Stale => {
+                reasons.push(
+                    "the key store was out of reach for longer than keys.lease: nothing is sealed",
+                );
+            }
         }
         if !sidecar.audit.is_writable() {
             reasons.push("the audit log cannot be written");
@@ -105,6 +119,7 @@ fn answer(
             text(status, "application/json", format!("{body}\n"))
         }
         "/metrics" => {
+            sidecar.metrics.keys_are(sidecar.keys.freshness());
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             text(StatusCode::OK, kind, sidecar.metrics.encode())
         }

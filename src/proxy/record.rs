@@ -143,7 +143,9 @@ impl Record {
     /// The exchange ends early. Nobody waits: a refusal releases nothing.
     pub fn refused(&self, sidecar: &Sidecar, refusal: &Refusal) {
         let outcome = self.refusal(refusal);
-        let event = self.event(sidecar, Phase::Refused, outcome, &Tally::default());
+        let tally =
+            Tally { key_states: refusal.key_state.into_iter().collect(), ..Tally::default() };
+        let event = self.event(sidecar, Phase::Refused, outcome, &tally);
         sidecar.audit.note(event);
         sidecar.metrics.exchange(&self.action, "refused", self.overhead(sidecar), self.upstream);
     }
@@ -238,6 +240,7 @@ fn counts(tally: &Tally) -> Counts {
     let mut counts = Counts {
         strays_passed: tally.strays_passed,
         kids: tally.kids.clone(),
+        key_states: tally.key_states.clone(),
         ..Counts::default()
     };
     for (fate, by_class) in [

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     base::refusal::{Code, Refusal},
-    keys::Snapshot,
+    keys::{Freshness, Keys, Snapshot},
     policy::{Plan, plan::RequestPlan},
     seal::{Finished, Form, Refined, Sealed, Transform},
 };
@@ -32,6 +32,15 @@ pub struct SealedBody {
     pub digests: Claims,
     /// What was done, and the proof that it was.
     pub finished: Finished<Sealed>,
+}
+
+/// Refuses what would not be opened afterwards, before it is forwarded.
+pub fn rely(keys: &Keys, plan: &Plan) -> Result<(), Refusal> {
+    let is_needed = !plan.passes() || !plan.passes_answer();
+    match keys.freshness() {
+        Freshness::Expired if is_needed => Err(Code::KeysExpired.into()),
+        Freshness::Expired | Freshness::Fresh | Freshness::Stale => Ok(()),
+    }
 }
 
 /// Seals a request body as the plan says.

@@ -22,7 +22,7 @@ use crate::{
         secret::Plaintext,
     },
     crypto::{Bond, Typed, envelope},
-    keys::{Opened, Snapshot},
+    keys::{Opened, Snapshot, State, Unavailable},
     model::BoundRecord,
     policy::plan::{Class, OnIntegrity, OpenRule, Right, Rights},
 };
@@ -37,6 +37,8 @@ pub(super) struct Opening {
     /// What was counted last under a kid: most values of an answer share few kids.
     pub last_kid: Option<Kid>,
     pub watch: Watch,
+    /// Of the value that is looked at: the state of its key, where that is why it does not open.
+    pub key_state: Option<&'static str>,
 }
 
 impl Visit for Opening {
@@ -78,7 +80,7 @@ impl Visit for Opening {
         made: &mut Vec<u8>,
     ) -> Result<Act, Stop> {
         if traits.escaped || envelope::could_be(inside) {
-            Ok(self.elsewhere(inside, traits, spelling, made))
+            self.elsewhere(inside, traits, spelling, made)
         } else {
             Ok(Act::Keep)
         }
@@ -112,22 +114,20 @@ impl Visit for Opening {
                 return Ok(Act::Keep);
             }
             Lexeme::String(inside, traits) => match unescaped(inside, traits) {
-                Some(text) => self.declared(number, rule, text.bytes(), spelling, made),
+                Some(text) => self.declared(number, rule, text.bytes(), spelling, made)?,
                 None => None,
             },
-            Lexeme::Text(text) => self.declared(number, rule, text, spelling, made),
+            Lexeme::Text(text) => self.declared(number, rule, text, spelling, made)?,
             Lexeme::Container(_) | Lexeme::False | Lexeme::Number(_) | Lexeme::True => None,
         };
         match (shown, rule.class.on_integrity) {
             (Some(act), _) => Ok(act),
             // What cannot be read cannot be tested or ordered either.
             (None, OnIntegrity::Mark) if self.watch.looks_at(number) => {
-                Err(Refusal::new(Code::Integrity).on(&rule.field).into())
+                Err(self.broken(rule).into())
             }
-            (None, OnIntegrity::Fail) if rule.is_bound => {
-                Err(Refusal::new(Code::Integrity).on(&rule.field).by("bind").into())
-            }
-            (None, OnIntegrity::Fail) => Err(Refusal::new(Code::Integrity).on(&rule.field).into()),
+            (None, OnIntegrity::Fail) if rule.is_bound => Err(self.broken(rule).by("bind").into()),
+            (None, OnIntegrity::Fail) => Err(self.broken(rule).into()),
             (None, OnIntegrity::Mark) => {
                 spelling.text(proof::MARKER.as_bytes(), made);
                 tally::count(&mut self.tally.marked, &rule.class.name);
@@ -146,36 +146,69 @@ impl Opening {
         text: &[u8],
         spelling: Spelling,
         made: &mut Vec<u8>,
-    ) -> Option<Act> {
+    ) -> Result<Option<Act>, Stop> {
+        self.key_state = None;
         let is_watched = self.watch.looks_at(number);
         if rule.right == Right::Sealed && !is_watched {
-            let parsed = envelope::parse(text).ok()?;
+            let Ok(parsed) = envelope::parse(text) else { return Ok(None) };
             let kid = parsed.kid();
             let (flags, params) = (parsed.flags(), &rule.class.params);
             let is_bound = flags.bond() == Bond::Record;
-            let is_of_class = self.keys.class_of(kid)? == &params.id
+            self.learn(kid)?;
+            let is_of_class = self.keys.class_of(kid) == Some(&params.id)
                 && flags.commitment() == params.commitment
                 && is_bound == rule.is_bound;
             if !is_of_class {
-                return None;
+                return Ok(None);
             }
             self.note(kid);
             tally::count(&mut self.tally.withheld, &rule.class.name);
-            return Some(Act::Keep);
+            return Ok(Some(Act::Keep));
         }
-        let opened = match rule.is_bound {
-            true => self.keys.open_in(Some(self.records.current()?), text),
-            false => self.keys.open(text),
+        let opened = match (rule.is_bound, self.records.current()) {
+            (true, None) => return Ok(None),
+            (true, record) => self.keys.open_in(record, text),
+            (false, _) => self.keys.open(text),
         };
-        let Opened::Value { kid, class, typed } = opened else { return None };
+        let (kid, class, typed) = match opened {
+            Opened::Fails { state, .. } => {
+                self.fails(state);
+                return Ok(None);
+            }
+            Opened::NotOurs => return Ok(None),
+            Opened::Unavailable(why) => return Err(unavailable(why).into()),
+            Opened::Value { kid, class, typed } => (kid, class, typed),
+        };
         if class != rule.class.params.id {
-            return None;
+            return Ok(None);
         }
         self.note(kid);
         if is_watched {
             self.watch.see(number, Some(&typed));
         }
-        self.show(&rule.class, rule.right, &typed, spelling, made)
+        Ok(self.show(&rule.class, rule.right, &typed, spelling, made))
+    }
+
+    /// Takes newer keys, if these do not know the kid and newer ones may.
+    fn learn(&mut self, kid: Kid) -> Result<(), Stop> {
+        match self.keys.newer(kid) {
+            Ok(None) => Ok(()),
+            Ok(Some(newer)) => {
+                self.keys = newer;
+                Ok(())
+            }
+            Err(why) => Err(unavailable(why).into()),
+        }
+    }
+
+    /// An envelope of ours did not open; perhaps because of what its key may be used for.
+    fn fails(&mut self, state: Option<State>) {
+        self.key_state = state.map(State::as_str);
+        self.tally.key_states.extend(self.key_state);
+    }
+
+    fn broken(&self, rule: &OpenRule) -> Refusal {
+        Refusal::new(Code::Integrity).on(&rule.field).under(self.key_state)
     }
 
     /// A string of which nothing is declared: what does not open, or may not be read, passes.
@@ -185,13 +218,14 @@ impl Opening {
         traits: Traits,
         spelling: Spelling,
         made: &mut Vec<u8>,
-    ) -> Act {
-        let Some(text) = unescaped(inside, traits) else { return Act::Keep };
+    ) -> Result<Act, Stop> {
+        let Some(text) = unescaped(inside, traits) else { return Ok(Act::Keep) };
         if !envelope::could_be(text.bytes()) {
-            return Act::Keep;
+            return Ok(Act::Keep);
         }
-        let Ok(parsed) = envelope::parse(text.bytes()) else { return Act::Keep };
+        let Ok(parsed) = envelope::parse(text.bytes()) else { return Ok(Act::Keep) };
         let (kid, mode) = (parsed.kid(), parsed.mode());
+        self.learn(kid)?;
         let rights = self.rights.clone();
         let rights = self.keys.class_of(kid).and_then(|class| rights.by_class.get(class));
         let shown = match rights.map(|rights| (rights, rights.read)) {
@@ -206,18 +240,23 @@ impl Opening {
                     Opened::Value { typed, .. } => {
                         self.show(&rights.class, right, &typed, spelling, made)
                     }
-                    Opened::Fails { .. } | Opened::NotOurs => None,
+                    Opened::Fails { state, .. } => {
+                        self.fails(state);
+                        None
+                    }
+                    Opened::NotOurs => None,
+                    Opened::Unavailable(why) => return Err(unavailable(why).into()),
                 }
             }
         };
         match shown {
             Some(act) => {
                 self.note(kid);
-                act
+                Ok(act)
             }
             None => {
                 self.tally.strays_passed += 1;
-                Act::Keep
+                Ok(Act::Keep)
             }
         }
     }
@@ -261,6 +300,11 @@ impl Opening {
             self.tally.kids.insert(kid);
         }
     }
+}
+
+/// A refusal because nobody can say now what a value is.
+fn unavailable(why: Unavailable) -> Refusal {
+    Refusal::new(why.code()).because(why)
 }
 
 /// The text of a string, borrowed where it has no escapes.

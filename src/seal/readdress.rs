@@ -329,5 +329,5 @@ fn refused(rule: &FilterRule, code: Code) -> Refusal {
 }
 
 fn cannot(rule: &FilterRule, error: crate::keys::SealError) -> Refusal {
-    Refusal::new(Code::KeysUnavailable).on(&rule.field).because(error)
+    Refusal::new(error.code()).on(&rule.field).because(error)
 }

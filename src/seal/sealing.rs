@@ -229,7 +229,7 @@ pub(super) fn refused(rule: &SealRule, code: Code) -> Refusal {
 
 /// A refusal for want of a key.
 pub(super) fn cannot(rule: &SealRule, error: SealError) -> Refusal {
-    Refusal::new(Code::KeysUnavailable).on(&rule.field).because(error)
+    Refusal::new(error.code()).on(&rule.field).because(error)
 }
 
 /// The value of an argument in a target: it may be stored, so it is what a body's value is.

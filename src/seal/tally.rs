@@ -27,6 +27,8 @@ pub struct Tally {
     pub unknown: BTreeMap<EntityName, u64>,
     /// Every key version and class that was used.
     pub kids: BTreeSet<Kid>,
+    /// The states of keys that kept values from being opened.
+    pub key_states: BTreeSet<&'static str>,
 }
 
 impl Tally {
@@ -51,6 +53,7 @@ impl Tally {
         }
         self.strays_passed += other.strays_passed;
         self.kids.extend(&other.kids);
+        self.key_states.extend(&other.key_states);
     }
 
     /// Whether no protected value was sealed, opened, shown or tested.

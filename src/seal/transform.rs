@@ -157,6 +157,7 @@ impl Transform<Unsealed> {
                         records: Records::new(plan),
                         tally,
                         last_kid: None,
+                        key_state: None,
                         watch: Watch::default(),
                     };
                     Body::Open(Windows::new(reader, tree, opening))

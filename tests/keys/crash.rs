@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use labseal::keys::{Keys, Ring, State, Step};
+use labseal::keys::{Keys, Ring, State, Step, WAIT};
 
 use super::{create, open, opened, seal, sqlite};
 
@@ -29,7 +29,7 @@ fn dies() {
         }
     };
     loop {
-        keys.rotate_watched(Ring::Data, &watch).unwrap();
+        keys.rotate_watched(Ring::Data, WAIT, &watch).unwrap();
     }
 }
 

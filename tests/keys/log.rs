@@ -1,63 +1,96 @@
 //! What a key log refuses: every edit, by somebody without the root key and by somebody with it.
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use labseal::{
     base::{
         clock::SystemClock,
+        digest::Digest,
         ident::{Kid, Tenant},
         secret::SecretKey,
     },
     crypto::{RootKey, WrapError},
     keys::{
         Keys, KeysError, Ring, StoreAddress,
-        entry::{Entry, KidText, Op, Record},
+        entry::{DigestText, Entry, KidText, Op, Record},
+        life::Refused,
         log::LogError,
         mark::MarkError,
         memory::{MemoryProvider, MemoryStore},
+        provider::{Place, Provider as _},
         ring::Illegal,
-        store::Store as _,
+        slot::{Slot, SlotError},
+        store::{Change, Store as _},
     },
 };
 
 use super::{create, memory, open, provider, sqlite, tenant};
 
-/// A good log: genesis, two keys and activations, three classes, one rotation.
-fn records() -> Vec<Record> {
+/// A store's records and material.
+#[derive(Clone)]
+struct Stored {
+    records: Vec<Record>,
+    material: BTreeMap<String, Vec<u8>>,
+}
+
+/// A good log: genesis, slot, two keys and activations, three classes, one rotation.
+fn stored() -> Stored {
     let address = memory();
     create(&address).rotate(Ring::Data).unwrap();
-    let records = address.open().unwrap().load(0).unwrap();
-    assert_eq!(records.len(), 10);
-    records
+    let mut store = address.open().unwrap();
+    let (records, material) = (store.load(0).unwrap(), store.material().unwrap());
+    assert_eq!((records.len(), material.len()), (11, 4));
+    Stored { records, material }
 }
 
-/// What opening these records gives.
-fn refused(records: &[Record]) -> KeysError {
-    let mut store = MemoryStore::default();
-    let _ = store.append(records).unwrap();
-    open(&StoreAddress::Memory(store)).err().expect("a bad log was accepted")
+impl Stored {
+    fn address(&self) -> StoreAddress {
+        let mut store = MemoryStore::default();
+        let change = Change { puts: self.material.clone(), ..Change::default() };
+        assert!(self.records.is_empty() || store.append(&self.records, &change).is_ok());
+        StoreAddress::Memory(store)
+    }
+
+    /// The root key, as the provider gives it.
+    fn root(&self) -> RootKey {
+        let genesis = Entry::parse(&self.records[0].body).unwrap().0;
+        let Op::Genesis { tenant, instance } = genesis.op else { panic!("no genesis") };
+        let place = Place { tenant: Tenant::new(tenant), instance, generation: 1 };
+        let slot = self.material.iter().find(|(name, _)| name.starts_with("root/1/")).unwrap().1;
+        Slot::parse(slot).unwrap().unwrap(&provider(), &place).unwrap()
+    }
+
+    /// The same, linked and authenticated anew, as only somebody with the root key could.
+    fn forged(mut self, edit: impl FnOnce(&mut Vec<Entry>)) -> Self {
+        let root = self.root();
+        let parse = |record: &Record| Entry::parse(&record.body).unwrap().0;
+        let mut entries: Vec<Entry> = self.records.iter().map(parse).collect();
+        let mut prev = entries[0].prev;
+        edit(&mut entries);
+        let link = |(epoch, mut entry): (usize, Entry)| {
+            (entry.prev, entry.epoch) = (prev, epoch as u64);
+            let body = serde_json::to_vec(&entry).unwrap();
+            let mac = root.mac(&body);
+            let record = Record { epoch: epoch as u64, body, mac };
+            prev = record.hash();
+            record
+        };
+        self.records = entries.into_iter().enumerate().map(link).collect();
+        self
+    }
 }
 
-/// The same records, linked and authenticated anew, as only somebody with the root key could.
-fn forged(edit: impl FnOnce(&mut Vec<Entry>)) -> Vec<Record> {
-    let root = RootKey::from_secret(SecretKey::new([7; 32]));
-    let parse = |record: &Record| serde_json::from_slice::<Entry>(&record.body).unwrap();
-    let mut entries: Vec<Entry> = records().iter().map(parse).collect();
-    let mut prev = entries[0].prev;
-    edit(&mut entries);
-    let link = |(epoch, mut entry): (usize, Entry)| {
-        (entry.prev, entry.epoch) = (prev, epoch as u64);
-        let body = serde_json::to_vec(&entry).unwrap();
-        let mac = root.mac(&body);
-        let record = Record { epoch: epoch as u64, body, mac };
-        prev = record.hash();
-        record
-    };
-    entries.into_iter().enumerate().map(link).collect()
+/// What opening this gives.
+fn refused(stored: &Stored) -> KeysError {
+    open(&stored.address()).err().expect("a bad log was accepted")
 }
 
-fn illegal(records: &[Record]) -> Illegal {
-    match refused(records) {
+fn forged(edit: impl FnOnce(&mut Vec<Entry>)) -> Stored {
+    stored().forged(edit)
+}
+
+fn illegal(stored: &Stored) -> Illegal {
+    match refused(stored) {
         KeysError::Log(LogError::Illegal { reason, .. }) => reason,
         other => panic!("{other}"),
     }
@@ -65,29 +98,30 @@ fn illegal(records: &[Record]) -> Illegal {
 
 #[test]
 fn a_forger_who_changes_nothing_is_not_noticed() {
-    let mut store = MemoryStore::default();
-    let _ = store.append(&forged(|_| ())).unwrap();
-    open(&StoreAddress::Memory(store)).unwrap();
+    open(&forged(|_| ()).address()).unwrap();
 }
 
 #[test]
 fn an_edited_entry_is_refused_wherever_it_was_edited() {
-    let good = records();
+    let good = stored();
     let mut tried = 0;
-    for at in 0..good.len() {
-        for byte in 0..good[at].body.len() {
+    for at in 0..good.records.len() {
+        for byte in 0..good.records[at].body.len() {
             let mut bad = good.clone();
-            bad[at].body[byte] ^= 1;
+            bad.records[at].body[byte] ^= 1;
             let error = refused(&bad);
             let expected = at as u64;
-            assert!(
-                matches!(error, KeysError::Log(LogError::Authenticator { epoch }) if epoch == expected),
-                "{error}"
-            );
+            // An edited genesis may name another place for the root key, which then does not unwrap.
+            let is_named = match &error {
+                KeysError::Log(LogError::Authenticator { epoch }) => *epoch == expected,
+                KeysError::Slot(_) => at == 0,
+                _ => false,
+            };
+            assert!(is_named, "{error}");
             tried += 1;
         }
         let mut bad = good.clone();
-        bad[at].mac[31] ^= 1;
+        bad.records[at].mac[31] ^= 1;
         assert!(matches!(refused(&bad), KeysError::Log(LogError::Authenticator { .. })));
     }
     assert!(tried > 1_000);
@@ -95,43 +129,74 @@ fn an_edited_entry_is_refused_wherever_it_was_edited() {
 
 #[test]
 fn reordered_and_missing_entries_are_refused() {
-    let good = records();
+    let good = stored();
     let mut swapped = good.clone();
-    swapped.swap(3, 4);
+    swapped.records.swap(3, 4);
     assert!(matches!(refused(&swapped), KeysError::Log(LogError::Gap { expected: 3, found: 4 })));
-    (swapped[3].epoch, swapped[4].epoch) = (3, 4);
+    (swapped.records[3].epoch, swapped.records[4].epoch) = (3, 4);
     assert!(matches!(refused(&swapped), KeysError::Log(LogError::Chain { epoch: 3 })));
     let mut holed = good.clone();
-    holed.remove(5);
+    holed.records.remove(5);
     assert!(matches!(refused(&holed), KeysError::Log(LogError::Gap { expected: 5, found: 6 })));
-    assert!(matches!(refused(&[]), KeysError::Log(LogError::Empty)));
+    let nothing = Stored { records: Vec::new(), material: BTreeMap::new() };
+    assert!(matches!(refused(&nothing), KeysError::Log(LogError::Empty)));
 }
 
 #[test]
 fn an_entry_of_another_history_under_the_same_root_key_is_refused() {
-    let mut mixed = records();
-    mixed[9] = records()[9].clone();
-    assert!(matches!(refused(&mixed), KeysError::Log(LogError::Chain { epoch: 9 })));
+    let mut mixed = stored();
+    // The same operation a moment later: another history of the same instance.
+    let other = mixed.clone().forged(|entries| entries[9].time += Duration::from_millis(1));
+    mixed.records[10] = other.records[10].clone();
+    assert!(matches!(refused(&mixed), KeysError::Log(LogError::Chain { epoch: 10 })));
 }
 
 #[test]
-fn a_wrapped_key_in_the_place_of_another_is_refused_even_if_authenticated() {
-    let swapped = forged(|entries| {
-        let wrapped: Vec<(usize, Vec<u8>)> = entries
-            .iter()
-            .enumerate()
-            .filter_map(|(at, entry)| match &entry.op {
-                Op::Key { wrapped, .. } => Some((at, wrapped.clone())),
-                _ => None,
-            })
-            .collect();
-        for (target, source) in [(0, 1), (1, 0)] {
-            if let Op::Key { wrapped: place, .. } = &mut entries[wrapped[target].0].op {
-                place.clone_from(&wrapped[source].1);
-            }
-        }
+fn wrapped_keys_that_were_swapped_altered_or_lost_are_refused_and_named() {
+    let good = stored();
+    let names: Vec<_> = good.material.keys().cloned().collect();
+    let rings = ["ring/data/1", "ring/data/2", "ring/index/1"];
+    assert_eq!(names[..3], rings);
+    for (one, other) in [(0, 1), (1, 2), (0, 2)] {
+        let mut bad = good.clone();
+        let swapped = good.material[rings[other]].clone();
+        bad.material.insert(rings[one].to_owned(), swapped);
+        let error = refused(&bad);
+        assert!(matches!(&error, KeysError::Swapped { name } if name == rings[one]), "{error}");
+    }
+    for name in &names {
+        let mut bad = good.clone();
+        bad.material.get_mut(name).unwrap()[20] ^= 1;
+        let is_named = match refused(&bad) {
+            KeysError::Swapped { name: named } => named == *name,
+            KeysError::NoSlot { .. } => name.starts_with("root/"),
+            _ => false,
+        };
+        assert!(is_named, "{name}");
+        bad.material.remove(name);
+        let is_named = match refused(&bad) {
+            KeysError::Missing { name: named } => named == *name,
+            // Without a slot the provider's own key is taken for the root key of an old store.
+            KeysError::Log(LogError::Authenticator { epoch: 0 }) => name.starts_with("root/"),
+            _ => false,
+        };
+        assert!(is_named, "{name}");
+    }
+}
+
+#[test]
+fn a_wrapped_key_in_the_place_of_another_is_refused_even_if_the_log_says_so() {
+    let mut bad = stored();
+    let swapped = bad.material["ring/data/2"].clone();
+    bad.material.insert("ring/data/1".to_owned(), swapped.clone());
+    let bad = bad.forged(|entries| {
+        let key = entries.iter_mut().find_map(|entry| match &mut entry.op {
+            Op::Key { ring: Ring::Data, version: 1, digest, .. } => Some(digest),
+            _ => None,
+        });
+        *key.unwrap() = DigestText(Digest::of(&[&swapped]));
     });
-    let error = refused(&swapped);
+    let error = refused(&bad);
     assert!(
         matches!(error, KeysError::Wrapped { source: WrapError::Commitment, version: 1, .. }),
         "{error}"
@@ -139,40 +204,66 @@ fn a_wrapped_key_in_the_place_of_another_is_refused_even_if_authenticated() {
 }
 
 #[test]
-fn a_wrong_commitment_is_refused_even_if_authenticated() {
-    let bad = forged(|entries| {
-        let Op::Key { wrapped, .. } = &mut entries[1].op else { panic!("not a key") };
-        *wrapped.last_mut().unwrap() ^= 1;
+fn a_wrong_commitment_is_refused_even_if_the_log_says_so() {
+    let mut bad = stored();
+    let wrapped = bad.material.get_mut("ring/data/1").unwrap();
+    *wrapped.last_mut().unwrap() ^= 1;
+    let altered = wrapped.clone();
+    let bad = bad.forged(|entries| {
+        let Op::Key { digest, .. } = &mut entries[2].op else { panic!("not a key") };
+        *digest = DigestText(Digest::of(&[&altered]));
     });
     assert!(matches!(refused(&bad), KeysError::Wrapped { source: WrapError::Commitment, .. }));
 }
 
 #[test]
+fn a_root_key_in_the_slot_of_another_store_has_the_wrong_commitment() {
+    let (one, other) = (stored(), stored());
+    let slot = |stored: &Stored| {
+        let (name, text) =
+            stored.material.iter().find(|(name, _)| name.starts_with("root")).unwrap();
+        (name.clone(), serde_json::from_slice::<serde_json::Value>(text).unwrap())
+    };
+    // The provider's word for the place is not enough: it may be one that knows of no place.
+    let ((name, mut text), (_, foreign)) = (slot(&one), slot(&other));
+    text["commitment"] = foreign["commitment"].clone();
+    let mut bad = one.clone();
+    bad.material.insert(name.clone(), text.to_string().into_bytes());
+    let error = refused(&bad);
+    assert!(error.to_string().contains("wrong commitment"), "{error}");
+    bad.material.insert(name, foreign.to_string().into_bytes());
+    assert!(matches!(refused(&bad), KeysError::Slot(SlotError::Refused { .. })));
+}
+
+#[test]
 fn a_kid_that_its_key_does_not_give_is_refused_even_if_authenticated() {
     let bad = forged(|entries| {
-        let Op::Class { kids, .. } = &mut entries[5].op else { panic!("not a class") };
+        let Op::Class { kids, .. } = &mut entries[6].op else { panic!("not a class") };
         kids.values_mut().for_each(|kid| *kid = KidText(Kid([1; 5])));
     });
-    assert!(matches!(refused(&bad), KeysError::Kid { epoch: 5, .. }));
+    assert!(matches!(refused(&bad), KeysError::Kid { epoch: 6, .. }));
 }
 
 #[test]
 fn operations_that_the_state_does_not_allow_are_refused_even_if_authenticated() {
-    let twice = forged(|entries| entries.insert(6, entries[5].clone()));
+    let twice = forged(|entries| entries.insert(7, entries[6].clone()));
     assert!(matches!(illegal(&twice), Illegal::Class { .. }));
     let genesis = forged(|entries| entries.insert(3, entries[0].clone()));
     assert!(matches!(illegal(&genesis), Illegal::Genesis));
-    let headless = forged(|entries| drop(entries.remove(0)));
-    assert!(matches!(illegal(&headless), Illegal::Genesis));
-    let again = forged(|entries| entries.push(entries[2].clone()));
-    assert!(matches!(illegal(&again), Illegal::Activation { version: 1, .. }));
+    let slots = forged(|entries| {
+        let Op::Slots { digests, .. } = &mut entries[1].op else { panic!("no slots") };
+        digests.clear();
+    });
+    assert!(matches!(illegal(&slots), Illegal::Digests));
+    let again = forged(|entries| entries.push(entries[3].clone()));
+    assert!(matches!(illegal(&again), Illegal::Turn(Refused { version: 1, .. })));
     let skipped = forged(|entries| {
-        let Op::Key { version, .. } = &mut entries[8].op else { panic!("not a key") };
+        let Op::Key { version, .. } = &mut entries[9].op else { panic!("not a key") };
         *version = 3;
     });
     assert!(matches!(illegal(&skipped), Illegal::Version { version: 3, .. }));
     let unnamed = forged(|entries| {
-        let Op::Key { kids, .. } = &mut entries[8].op else { panic!("not a key") };
+        let Op::Key { kids, .. } = &mut entries[9].op else { panic!("not a key") };
         kids.pop_first();
     });
     assert!(matches!(illegal(&unnamed), Illegal::Kids));
@@ -180,21 +271,25 @@ fn operations_that_the_state_does_not_allow_are_refused_even_if_authenticated() 
 
 #[test]
 fn what_this_version_does_not_know_is_refused_even_if_authenticated() {
-    let root = RootKey::from_secret(SecretKey::new([7; 32]));
-    let good = String::from_utf8(records()[0].body.clone()).unwrap();
+    let stored = stored();
+    let root = stored.root();
+    let good = String::from_utf8(stored.records[2].body.clone()).unwrap();
     for (from, to) in [
-        ("\"genesis\"", "\"destroy\""),
-        ("\"v\":1", "\"v\":2"),
+        ("\"key\"", "\"melt\""),
+        ("\"v\":2", "\"v\":3"),
+        ("\"v\":2", "\"v\":1"),
         ("\"approvals\":[]", "\"approvals\":[\"x\"]"),
-        ("\"v\":1", "\"v\":1,\"more\":true"),
-        ("\"v\":1", "\"v\":1,\"v\":1"),
-        ("\"tenant\"", "\"quorum\":2,\"tenant\""),
+        ("\"v\":2", "\"v\":2,\"more\":true"),
+        ("\"v\":2", "\"v\":2,\"v\":2"),
+        ("\"digest\"", "\"quorum\":2,\"digest\""),
     ] {
         let body = good.replacen(from, to, 1).into_bytes();
         assert_ne!(body, good.as_bytes());
         let mac = root.mac(&body);
-        let error = refused(&[Record { epoch: 0, body, mac }]);
-        assert!(matches!(error, KeysError::Log(LogError::Unreadable { epoch: 0, .. })), "{error}");
+        let mut bad = stored.clone();
+        bad.records[2] = Record { epoch: 2, body, mac };
+        let error = refused(&bad);
+        assert!(matches!(error, KeysError::Log(LogError::Unreadable { epoch: 2, .. })), "{error}");
     }
 }
 
@@ -204,7 +299,9 @@ fn a_store_is_refused_under_another_root_key_and_for_another_tenant() {
     create(&address);
     let other = MemoryProvider::new(SecretKey::new([8; 32]));
     let wrong = Keys::open(&address, &other, &tenant(), Arc::new(SystemClock)).err().unwrap();
-    assert!(matches!(wrong, KeysError::Log(LogError::Authenticator { epoch: 0 })));
+    let text = wrong.to_string();
+    let named = [&other, &provider()].map(|provider| provider.key().unwrap());
+    assert!(named.iter().all(|key| text.contains(key)), "{text}");
     let other = Tenant::new("other");
     let wrong = Keys::open(&address, &provider(), &other, Arc::new(SystemClock)).err().unwrap();
     let text = wrong.to_string();
@@ -222,12 +319,12 @@ fn a_store_that_was_rolled_back_is_refused_at_start_and_while_running() {
     let address = sqlite(folder.path());
     let running = create(&address);
     running.rotate(Ring::Data).unwrap();
-    edit(folder.path(), "DELETE FROM key_log WHERE epoch > 7");
+    edit(folder.path(), "DELETE FROM key_log WHERE epoch > 8");
     let error = running.refresh().unwrap_err();
-    assert!(matches!(error, KeysError::Mark(MarkError::RolledBack { seen: 9 })), "{error}");
+    assert!(matches!(error, KeysError::Mark(MarkError::RolledBack { seen: 10 })), "{error}");
     assert!(running.rotate(Ring::Data).is_err());
     let error = open(&address).err().unwrap();
-    assert!(matches!(error, KeysError::Mark(MarkError::RolledBack { seen: 9 })), "{error}");
+    assert!(matches!(error, KeysError::Mark(MarkError::RolledBack { seen: 10 })), "{error}");
 }
 
 #[test]
@@ -239,14 +336,14 @@ fn a_store_that_was_forked_is_refused_at_start_and_while_running() {
     // The other history: the same store as of before, rotated elsewhere.
     let mark = folder.path().join("labseal.db.seen");
     let seen = std::fs::read(&mark).unwrap();
-    edit(folder.path(), "DELETE FROM key_log WHERE epoch > 7");
+    edit(folder.path(), "DELETE FROM key_log WHERE epoch > 8");
     std::fs::remove_file(&mark).unwrap();
     let elsewhere = open(&address).unwrap();
     elsewhere.rotate(Ring::Data).unwrap();
     elsewhere.rotate(Ring::Data).unwrap();
-    assert!(matches!(running.refresh(), Err(KeysError::Mark(MarkError::Forked { epoch: 9 }))));
+    assert!(matches!(running.refresh(), Err(KeysError::Mark(MarkError::Forked { epoch: 10 }))));
     drop(elsewhere);
     std::fs::write(&mark, seen).unwrap();
     let error = open(&address).err().unwrap();
-    assert!(matches!(error, KeysError::Mark(MarkError::Forked { epoch: 9 })), "{error}");
+    assert!(matches!(error, KeysError::Mark(MarkError::Forked { epoch: 10 })), "{error}");
 }

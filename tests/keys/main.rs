@@ -9,8 +9,11 @@ mod crash;
 mod frozen;
 #[path = "../kit/mod.rs"]
 mod kit;
+mod life;
 mod log;
 mod provider;
+mod replica;
+mod root;
 mod rotation;
 mod snapshot;
 mod store;
@@ -88,7 +91,9 @@ fn seal(keys: &Snapshot, class: &str, text: &str) -> String {
 /// The text of an envelope that opens, else a word that says why there is none.
 fn opened(keys: &Snapshot, envelope: &str) -> String {
     match keys.open(envelope.as_bytes()) {
-        Opened::Fails { .. } => "(fails)".to_owned(),
+        Opened::Fails { state: Some(state), .. } => format!("({state})"),
+        Opened::Fails { state: None, .. } => "(fails)".to_owned(),
+        Opened::Unavailable(why) => format!("({why:?})"),
         Opened::NotOurs => "(not ours)".to_owned(),
         Opened::Value { typed, .. } => String::from_utf8(typed.value.expose().to_vec()).unwrap(),
     }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Barrier};
 
-use labseal::keys::{KeysError, Ring, State, Step};
+use labseal::keys::{KeysError, Ring, State, Step, WAIT};
 
 use super::{create, memory, open, opened, seal, sqlite};
 
@@ -42,7 +42,7 @@ fn another_process_learns_a_key_before_anybody_seals_with_it() {
     let theirs = open(&address).unwrap();
     assert!(!theirs.refresh().unwrap());
     let rotated = ours
-        .rotate_watched(Ring::Data, &|step| {
+        .rotate_watched(Ring::Data, WAIT, &|step| {
             if step == Step::Staged {
                 assert!(theirs.refresh().unwrap());
             }

@@ -1,15 +1,30 @@
 //! The contract of a store, over every kind.
 
 use labseal::keys::{
-    StoreAddress,
+    Ring, StoreAddress,
     entry::Record,
-    store::{Appended, SCHEMES, StoreError},
+    store::{Appended, Change, Row, SCHEMES, StoreError},
+};
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
 };
 
 use super::{kit, memory, postgres, settings, sqlite};
 
 fn record(epoch: u64, text: &str) -> Record {
     Record { epoch, body: text.as_bytes().to_vec(), mac: [epoch as u8; 32] }
+}
+
+const NONE: Change = Change { puts: BTreeMap::new(), deletes: BTreeSet::new() };
+
+fn change(puts: &[(&str, &str)], deletes: &[&str]) -> Change {
+    let put = |(name, bytes): &(&str, &str)| (name.to_string(), bytes.as_bytes().to_vec());
+    Change {
+        puts: puts.iter().map(put).collect(),
+        deletes: deletes.iter().map(|name| name.to_string()).collect(),
+    }
 }
 
 fn every_kind(test: impl Fn(&StoreAddress)) {
@@ -26,8 +41,8 @@ fn records_come_back_in_order_and_from_any_epoch() {
         let mut store = address.create().unwrap();
         assert_eq!(store.load(0).unwrap(), []);
         let records = [record(0, "a"), record(1, "b"), record(2, "c")];
-        assert_eq!(store.append(&records[..2]).unwrap(), Appended::Done);
-        assert_eq!(store.append(&records[2..]).unwrap(), Appended::Done);
+        assert_eq!(store.append(&records[..2], &NONE).unwrap(), Appended::Done);
+        assert_eq!(store.append(&records[2..], &NONE).unwrap(), Appended::Done);
         assert_eq!(address.open().unwrap().load(0).unwrap(), records);
         assert_eq!(store.load(2).unwrap(), records[2..]);
         assert_eq!(store.load(3).unwrap(), []);
@@ -38,13 +53,100 @@ fn records_come_back_in_order_and_from_any_epoch() {
 fn only_the_next_epoch_can_be_appended_and_a_batch_is_added_whole_or_not_at_all() {
     every_kind(|address| {
         let mut store = address.create().unwrap();
-        assert_eq!(store.append(&[record(1, "gap")]).unwrap(), Appended::Conflict);
-        assert_eq!(store.append(&[record(0, "a")]).unwrap(), Appended::Done);
+        assert_eq!(store.append(&[record(1, "gap")], &NONE).unwrap(), Appended::Conflict);
+        assert_eq!(store.append(&[record(0, "a")], &NONE).unwrap(), Appended::Done);
         let late = [record(0, "late"), record(1, "late")];
-        assert_eq!(store.append(&late).unwrap(), Appended::Conflict);
-        assert_eq!(store.append(&[record(2, "gap")]).unwrap(), Appended::Conflict);
+        assert_eq!(store.append(&late, &NONE).unwrap(), Appended::Conflict);
+        assert_eq!(store.append(&[record(2, "gap")], &NONE).unwrap(), Appended::Conflict);
         assert_eq!(store.load(0).unwrap(), [record(0, "a")]);
     });
+}
+
+#[test]
+fn material_changes_with_its_records_or_not_at_all() {
+    every_kind(|address| {
+        let mut store = address.create().unwrap();
+        assert_eq!(store.material().unwrap(), BTreeMap::new());
+        let first = change(&[("ring/data/1", "a"), ("ring/data/2", "b")], &["ring/data/9"]);
+        assert_eq!(store.append(&[record(0, "a")], &first).unwrap(), Appended::Done);
+        let late = change(&[("ring/data/1", "late")], &["ring/data/2"]);
+        assert_eq!(store.append(&[record(0, "late")], &late).unwrap(), Appended::Conflict);
+        // Without a record there would be nothing to compare and nothing that says so.
+        assert_eq!(store.append(&[], &late).unwrap(), Appended::Conflict);
+        assert_eq!(store.material().unwrap(), first.puts);
+        let second = change(&[("ring/data/2", "c"), ("root/2/file", "d")], &["ring/data/1"]);
+        assert_eq!(store.append(&[record(1, "b")], &second).unwrap(), Appended::Done);
+        assert_eq!(address.open().unwrap().material().unwrap(), second.puts);
+    });
+}
+
+#[test]
+fn a_replica_has_one_row_whose_age_is_told_by_the_store() {
+    every_kind(|address| {
+        let mut store = address.create().unwrap();
+        let row = |id: &str, text: &str| Row {
+            id: id.to_owned(),
+            body: text.as_bytes().to_vec(),
+            mac: [7; 32],
+        };
+        store.beat(&row("a", "one")).unwrap();
+        store.beat(&row("b", "one")).unwrap();
+        std::thread::sleep(Duration::from_millis(1_100));
+        store.beat(&row("a", "two")).unwrap();
+        let seen = address.open().unwrap().replicas().unwrap();
+        let rows: Vec<_> = seen.iter().map(|seen| seen.row.clone()).collect();
+        assert_eq!(rows, [row("a", "two"), row("b", "one")]);
+        assert!(seen[0].age < Duration::from_secs(1), "{:?}", seen[0].age);
+        let old = Duration::from_secs(1)..Duration::from_secs(60);
+        assert!(old.contains(&seen[1].age), "{:?}", seen[1].age);
+        store.forget("b").unwrap();
+        store.forget("b").unwrap();
+        assert_eq!(store.replicas().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn leases_of_many_add_up_and_none_is_lost() {
+    every_kind(|address| {
+        drop(address.create().unwrap());
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let mut store = address.open().unwrap();
+                    for _ in 0..10 {
+                        store.lease(Ring::Data, 1, 1 << 20).unwrap();
+                    }
+                });
+            }
+        });
+        let mut store = address.open().unwrap();
+        assert_eq!(store.lease(Ring::Data, 1, 1).unwrap(), 40 * (1 << 20) + 1);
+        assert_eq!(store.lease(Ring::Data, 2, 1 << 40).unwrap(), 1 << 40);
+        let leased = store.leased().unwrap();
+        assert_eq!(leased[&(Ring::Data, 2)], 1 << 40);
+        assert_eq!(leased.len(), 2);
+    });
+}
+
+#[test]
+fn what_was_erased_is_in_no_file_of_an_sqlite_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = sqlite(folder.path()).create().unwrap();
+    let secret = "a wrapped key that is to be forgotten".repeat(200);
+    let put = change(&[("a", &secret), ("b", &secret)], &[]);
+    assert_eq!(store.append(&[record(0, "a")], &put).unwrap(), Appended::Done);
+    let holds = |text: &str| {
+        std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+            .filter(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+            .count()
+    };
+    assert_ne!(holds("a wrapped key that is to be forgotten"), 0);
+    let erased = change(&[("a", "short")], &["b"]);
+    assert_eq!(store.append(&[record(1, "b")], &erased).unwrap(), Appended::Done);
+    assert_eq!(holds("a wrapped key that is to be forgotten"), 0);
+    assert_eq!(holds("short"), 1);
 }
 
 #[test]
@@ -59,7 +161,7 @@ fn of_many_writers_of_one_epoch_one_wins() {
                         (0..10)
                             .filter(|&epoch| {
                                 let record = record(epoch, &format!("writer {writer}"));
-                                store.append(&[record]).unwrap() == Appended::Done
+                                store.append(&[record], &NONE).unwrap() == Appended::Done
                             })
                             .count()
                     })
@@ -79,7 +181,7 @@ fn an_sqlite_store_is_private_and_never_overwritten() {
     let address = sqlite(folder.path());
     assert!(matches!(address.open(), Err(StoreError::Missing { .. })));
     let mut store = address.create().unwrap();
-    let _ = store.append(&[record(0, "a")]).unwrap();
+    let _ = store.append(&[record(0, "a")], &NONE).unwrap();
     for entry in std::fs::read_dir(folder.path()).unwrap() {
         let mode = entry.unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -120,7 +222,7 @@ fn a_table_of_another_instance_is_never_overwritten_and_a_missing_one_is_missed(
     let address = postgres(folder.path());
     assert!(matches!(address.open(), Err(StoreError::MissingIn { .. })));
     let mut store = address.create().unwrap();
-    assert_eq!(store.append(&[record(0, "a")]).unwrap(), Appended::Done);
+    assert_eq!(store.append(&[record(0, "a")], &NONE).unwrap(), Appended::Done);
     assert!(matches!(address.create(), Err(StoreError::ExistsIn { .. })));
     assert_eq!(address.open().unwrap().load(0).unwrap(), [record(0, "a")]);
 }
@@ -131,7 +233,7 @@ fn a_store_that_lost_its_connection_makes_another() {
     let database = kit::Postgres::shared().database("");
     let address = StoreAddress::parse(&settings(&database.uri(), folder.path())).unwrap();
     let mut store = address.create().unwrap();
-    let _ = store.append(&[record(0, "a")]).unwrap();
+    let _ = store.append(&[record(0, "a")], &NONE).unwrap();
     database.sql(
         "select pg_terminate_backend(pid) from pg_stat_activity \
          where application_name = 'labseal keys' and datname = current_database()",
@@ -139,7 +241,7 @@ fn a_store_that_lost_its_connection_makes_another() {
     // The loss may be noticed by the first question; the second has a connection of its own.
     let _ = store.load(0);
     assert_eq!(store.load(0).unwrap(), [record(0, "a")]);
-    assert_eq!(store.append(&[record(1, "b")]).unwrap(), Appended::Done);
+    assert_eq!(store.append(&[record(1, "b")], &NONE).unwrap(), Appended::Done);
 }
 
 #[test]
