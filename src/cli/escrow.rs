@@ -7,16 +7,17 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use crate::{
-    app::custody,
+    app::custody::{self, Asking},
     base::clock::{Clock as _, SystemClock, rfc3339},
     config::Config,
     crypto::Quorum,
     keys::{
-        escrow::{Bundle, Share, Standing, join},
+        escrow::{Bundle, EscrowError, Joined, Share, Standing, join, restore},
+        file::FileProvider,
         harden::harden,
         private,
     },
@@ -39,6 +40,12 @@ enum Command {
     /// fewer say nothing of it. Give each custodian one share and keep none. The bundle is no secret: keep a copy
     /// wherever backups are. Shares of an earlier escrow stay good until their bundle is destroyed.
     Create(Create),
+    /// Bring the root key back on a new machine, under a new passphrase
+    ///
+    /// Restore configuration, policy and key store from their backups first, without the root key file; the
+    /// passphrase is taken from where the configuration says, or asked for, twice. Makes a root key file, which
+    /// must not be there yet, and enters it into the key store. Values open as before.
+    Restore(Restore),
     /// The drill: bring the root key back in memory, compare it with the key store, record the outcome
     ///
     /// Changes nothing. Writes a record with date, user, share numbers and outcome, and no secrets. Exits
@@ -49,7 +56,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 struct Create {
     #[command(flatten)]
-    common: Common,
+    source: Source,
     /// How many shares it takes
     #[arg(long, value_name = "M")]
     needed: u8,
@@ -62,9 +69,17 @@ struct Create {
 }
 
 #[derive(Debug, clap::Args)]
+struct Restore {
+    #[command(flatten)]
+    source: Source,
+    #[command(flatten)]
+    files: Files,
+}
+
+#[derive(Debug, clap::Args)]
 struct Verify {
     #[command(flatten)]
-    common: Common,
+    source: Source,
     #[command(flatten)]
     files: Files,
     /// The folder for the record; where the bundle is, if not given
@@ -73,7 +88,7 @@ struct Verify {
 }
 
 #[derive(Debug, clap::Args)]
-struct Common {
+struct Source {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
@@ -92,6 +107,16 @@ struct Files {
     shares: Vec<PathBuf>,
 }
 
+impl Files {
+    /// The numbers of the shares, and what they give.
+    fn join(&self, bundle: &Bundle) -> Result<(Vec<u8>, Joined), EscrowError> {
+        let shares: Vec<Share> =
+            self.shares.iter().map(|path| Share::read(path)).collect::<Result<_, _>>()?;
+        let numbers = shares.iter().map(Share::number).collect();
+        Ok((numbers, join(bundle, shares)?))
+    }
+}
+
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     for missing in harden() {
@@ -99,24 +124,25 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     match args.command {
         Command::Create(args) => create(&args),
+        Command::Restore(args) => bring_back(&args),
         Command::Verify(args) => verify(&args),
     }
 }
 
-fn load(common: &Common) -> anyhow::Result<Config> {
-    Ok(Config::load(&common.config).map_err(Unusable)?)
+fn load(source: &Source) -> anyhow::Result<Config> {
+    Ok(Config::load(&source.config).map_err(Unusable)?)
 }
 
 fn create(args: &Create) -> anyhow::Result<ExitCode> {
     let quorum = Quorum::new(args.needed, args.shares)?;
-    let keys = custody::open_keys(&load(&args.common)?, Arc::new(SystemClock))?;
+    let keys = custody::open_keys(&load(&args.source)?, Arc::new(SystemClock))?;
     let (bundle, shares) = keys.escrow(quorum)?;
     // The bundle first: shares without one give nothing back.
     let file = bundle.create(&args.out)?;
     let files = shares.iter().map(|share| share.create(&args.out));
     let files: Vec<PathBuf> = files.collect::<Result<_, _>>()?;
     let subject = bundle.subject();
-    if args.common.json {
+    if args.source.json {
         let object = json!({
             "escrow": subject.escrow,
             "tenant": subject.tenant,
@@ -150,7 +176,7 @@ Next: a drill with shares from their custodians, labseal keys escrow verify",
 }
 
 fn verify(args: &Verify) -> anyhow::Result<ExitCode> {
-    let config = load(&args.common)?;
+    let config = load(&args.source)?;
     let bundle = Bundle::read(&args.files.bundle)?;
     let outcome = drill(&config, &bundle, &args.files);
     let beside = args.files.bundle.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -161,8 +187,7 @@ fn verify(args: &Verify) -> anyhow::Result<ExitCode> {
     text.push(b'\n');
     private::create(&file, &text)?;
     let drill = outcome?;
-    let standing = drill.standing;
-    if args.common.json {
+    if args.source.json {
         let mut object = record;
         object["record"] = json!(file);
         anstream::println!("{object}");
@@ -174,19 +199,58 @@ fn verify(args: &Verify) -> anyhow::Result<ExitCode> {
         );
         anstream::println!("Recorded in {}", file.display());
     }
+    judge(drill.standing)?;
+    if !args.source.json {
+        anstream::println!("The last entry of the key log is authenticated under it.");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn judge(standing: Standing) -> anyhow::Result<()> {
     match standing {
-        Standing::Current => {
-            if !args.common.json {
-                anstream::println!("The last entry of the key log is authenticated under it.");
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Standing::Current => Ok(()),
         Standing::Foreign => bail!("the root key in escrow is not of this key store"),
         Standing::Stale => bail!(
             "the root key in escrow was replaced by a later one: it opens nothing that is stored now; \
-             make another escrow with `labseal keys escrow create`"
+             take a later escrow, or make one with `labseal keys escrow create`"
         ),
     }
+}
+
+fn bring_back(args: &Restore) -> anyhow::Result<ExitCode> {
+    let config = load(&args.source)?;
+    let bundle = Bundle::read(&args.files.bundle)?;
+    let (_, joined) = args.files.join(&bundle)?;
+    let address = custody::store_address(&config)?;
+    let mut store = address.open().context(
+        "the root key alone opens nothing: restore the key store from its backup, then run this again",
+    )?;
+    judge(joined.standing(&store.load(0)?))?;
+    drop(store);
+    let provider = custody::provider(&config, Asking::Twice)?;
+    let clock = Arc::new(SystemClock);
+    let slot = restore(&joined, &address, provider.as_ref(), &config.tenant, clock)?;
+    let file = config.keys.provider.path();
+    let recovery = FileProvider::recovery_path(file);
+    if args.source.json {
+        let object = json!({"escrow": bundle.subject().escrow, "root_key": file, "recovery": recovery,
+            "slot": slot});
+        anstream::println!("{object}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    anstream::println!(
+        "The root key of tenant {} is back, wrapped anew as {slot}:
+  {}   root key; back it up with the key store
+  {}   recovery passphrase: move it to a safe now
+
+Earlier wrapping keys still unwrap it. If one of them, or a share, may be in wrong hands, replace the root key
+and make another escrow. Next: labseal run --config {}",
+        config.tenant,
+        file.display(),
+        recovery.display(),
+        config.file.display(),
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What a drill found, if the root key came back.
@@ -198,13 +262,10 @@ struct Drill {
 }
 
 fn drill(config: &Config, bundle: &Bundle, files: &Files) -> anyhow::Result<Drill> {
-    let shares: Vec<Share> =
-        files.shares.iter().map(|path| Share::read(path)).collect::<Result<_, _>>()?;
-    let numbers = shares.iter().map(Share::number).collect();
-    let joined = join(bundle, shares)?;
+    let (shares, joined) = files.join(bundle)?;
     let records = custody::store_address(config)?.open()?.load(0)?;
     let standing = joined.standing(&records);
-    Ok(Drill { shares: numbers, standing, epoch: records.last().map(|last| last.epoch) })
+    Ok(Drill { shares, standing, epoch: records.last().map(|last| last.epoch) })
 }
 
 /// Who did what, and how it ended. Shares are named by number.

@@ -25,7 +25,7 @@ const CHILD: &str = "LABSEAL_MEMORY_CHILD";
 
 /// What the child found, by the moment and the name of the secret: `planted` by the test itself, `held` where
 /// keys are kept, `left` on the stack at any time or anywhere at the end.
-type Report = BTreeMap<(String, String), usize>;
+type Report = BTreeMap<(String, String), Vec<String>>;
 
 /// Runs a scenario in a process of its own, which is told the secrets masked.
 fn run(scenario: &str, secrets: &[(String, Vec<u8>)]) -> Report {
@@ -47,10 +47,7 @@ fn run(scenario: &str, secrets: &[(String, Vec<u8>)]) -> Report {
         let [moment, name, place] = line.splitn(3, ' ').collect::<Vec<_>>()[..] else {
             panic!("{line}")
         };
-        *report.entry((moment.to_owned(), name.to_owned())).or_default() += 1;
-        if moment == "left" {
-            eprintln!("{scenario}: {name} is left at {place}");
-        }
+        report.entry((moment.to_owned(), name.to_owned())).or_default().push(place.to_owned());
     }
     // What the search does not find while it is there it would not find afterwards either.
     for (name, _) in secrets {
@@ -59,8 +56,10 @@ fn run(scenario: &str, secrets: &[(String, Vec<u8>)]) -> Report {
     report
 }
 
-fn left(report: &Report) -> Vec<&str> {
-    report.keys().filter(|(moment, _)| moment == "left").map(|(_, name)| &**name).collect()
+/// What is where it should not be, with its places.
+fn left(report: &Report) -> Vec<String> {
+    let left = report.iter().filter(|((moment, _), _)| moment == "left");
+    left.map(|((_, name), places)| format!("{name} at {}", places.join(", "))).collect()
 }
 
 fn is_held(report: &Report, name: &str) -> bool {
@@ -74,7 +73,7 @@ fn the_child() {
     let canaries: Vec<_> = text.lines().map(Canary::parse).collect();
     let tell = |moment: &str, found: Vec<Found>| {
         for Found { name, region, .. } in found {
-            println!("found {moment} {name} {region}");
+            writeln!(std::io::stdout(), "found {moment} {name} {region}").unwrap();
         }
     };
     let mut planted: Vec<Vec<u8>> = canaries.iter().map(|canary| vec![0; canary.len()]).collect();

@@ -31,6 +31,7 @@
 
 mod files;
 mod join;
+mod restore;
 
 use std::path::PathBuf;
 
@@ -42,6 +43,7 @@ use crate::{
 
 pub use files::{Bundle, Share};
 pub use join::{Joined, Standing, join};
+pub use restore::restore;
 
 /// An escrow cannot be made, or does not give the root key back.
 #[derive(Debug, thiserror::Error)]
