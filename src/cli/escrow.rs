@@ -2,6 +2,8 @@
 //! they could bring it back.
 
 use std::{
+    fs,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -63,7 +65,7 @@ struct Create {
     /// How many shares there are
     #[arg(long, value_name = "N")]
     shares: u8,
-    /// The folder for the files, which must not be there yet
+    /// The folder for the files, made if it is not there; none of them is overwritten
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
 }
@@ -137,6 +139,12 @@ fn create(args: &Create) -> anyhow::Result<ExitCode> {
     let quorum = Quorum::new(args.needed, args.shares)?;
     let keys = custody::open_keys(&load(&args.source)?, Arc::new(SystemClock))?;
     let (bundle, shares) = keys.escrow(quorum)?;
+    let mut folder = fs::DirBuilder::new();
+    folder
+        .recursive(true)
+        .mode(0o700)
+        .create(&args.out)
+        .with_context(|| format!("{} cannot be made", args.out.display()))?;
     // The bundle first: shares without one give nothing back.
     let file = bundle.create(&args.out)?;
     let files = shares.iter().map(|share| share.create(&args.out));

@@ -80,7 +80,7 @@ fn a_quorum_that_protects_nothing_or_never_comes_together_is_refused() {
         assert_eq!((dealt.code, &*dealt.out), (1, ""));
         assert!(dealt.err.contains(words), "{}", dealt.err);
     }
-    assert_eq!(fs::read_dir(lab.path("out")).unwrap().count(), 0);
+    assert!(!lab.path("out").exists());
 }
 
 #[test]
