@@ -87,14 +87,14 @@ impl Files {
 
 Back up together, now and after every rotation. Nobody can open these without a passphrase:
   {store}   key store
-  {root_key}   root key
+  {root_key}   wrapping key
   {config_file}, {policy_file}
 
-Keep apart from those backups, and from each other. Either opens the root key:
+Keep apart from those backups, and from each other. Either opens the wrapping key:
   {passphrase}   passphrase
   {recovery}   recovery passphrase: move it to a safe now
 
-Without the key store, the root key and one of the passphrases, nothing that is sealed can ever be
+Without the key store, the wrapping key and one of the passphrases, nothing that is sealed can ever be
 opened again. See docs/keys.md.
 
 Next: labseal run --config {config_file}",

@@ -5,7 +5,6 @@
 pub mod audit;
 pub mod check;
 pub mod demo;
-pub mod escrow;
 pub mod init;
 pub mod inspect;
 pub mod keys;
@@ -52,7 +51,7 @@ enum Command {
     Init(init::Args),
     /// Say what an envelope tells about itself; never opens it
     Inspect(inspect::Args),
-    /// List, rotate and escrow keys
+    /// Show, rotate and escrow keys, and say what may be done with a version
     Keys(keys::Args),
     /// Write manual pages
     Man(man::ManArgs),

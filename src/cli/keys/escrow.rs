@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-use super::check::Unusable;
+use super::Source;
 
 /// Share the root key among custodians, and bring it back
 #[derive(Debug, clap::Args)]
@@ -90,16 +90,6 @@ struct Verify {
 }
 
 #[derive(Debug, clap::Args)]
-struct Source {
-    /// The configuration file
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-    /// Print one JSON object
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, clap::Args)]
 struct Files {
     /// The bundle
     #[arg(long, value_name = "FILE")]
@@ -131,13 +121,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn load(source: &Source) -> anyhow::Result<Config> {
-    Ok(Config::load(&source.config).map_err(Unusable)?)
-}
-
 fn create(args: &Create) -> anyhow::Result<ExitCode> {
     let quorum = Quorum::new(args.needed, args.shares)?;
-    let keys = custody::open_keys(&load(&args.source)?, Arc::new(SystemClock))?;
+    let keys = args.source.keys()?;
     let (bundle, shares) = keys.escrow(quorum)?;
     let mut folder = fs::DirBuilder::new();
     folder
@@ -184,7 +170,7 @@ Next: a drill with shares from their custodians, labseal keys escrow verify",
 }
 
 fn verify(args: &Verify) -> anyhow::Result<ExitCode> {
-    let config = load(&args.source)?;
+    let config = args.source.config()?;
     let bundle = Bundle::read(&args.files.bundle)?;
     let outcome = drill(&config, &bundle, &args.files);
     let beside = args.files.bundle.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -226,7 +212,7 @@ fn judge(standing: Standing) -> anyhow::Result<()> {
 }
 
 fn bring_back(args: &Restore) -> anyhow::Result<ExitCode> {
-    let config = load(&args.source)?;
+    let config = args.source.config()?;
     let bundle = Bundle::read(&args.files.bundle)?;
     let (_, joined) = args.files.join(&bundle)?;
     let address = custody::store_address(&config)?;
