@@ -294,6 +294,7 @@ fn an_envelope_tells_its_format_without_keys_and_its_key_and_class_with_them() {
         serde_json::from_str(&done(lab.path(), &["inspect", &envelope, "--json"])).unwrap();
     assert_eq!(plain["mode"], "searchable");
     assert_eq!(plain["rungs"], 1);
+    assert_eq!(plain["committed"], false);
     assert_eq!(plain["text_bytes"], envelope.len());
     assert_eq!(plain.get("class"), None);
     done(lab.path(), &["keys", "rotate", "--config", "labseal.yaml"]);

@@ -151,13 +151,17 @@ fn every_flipped_bit_and_every_other_character_is_refused() {
 #[test]
 fn flags_that_are_reserved_or_of_another_mode_are_refused_when_parsed() {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
-    let body = |flags: u8| BASE64.encode([&[flags][..], &[9; 5 + 12 + 16 + 16]].concat());
+    let body = |flags: u8| {
+        // A commitment stands in front of the ciphertext.
+        let commitment = if flags & 8 != 0 { 16 } else { 0 };
+        BASE64.encode([&[flags][..], &vec![9; 5 + 12 + commitment + 16 + 16]].concat())
+    };
     for flags in 0..=u8::MAX {
         let parses =
             |head: &str| envelope::parse(format!("{head}{}", body(flags)).as_bytes()).is_ok();
-        assert_eq!(parses("ls1r"), matches!(flags, 0 | 1 | 4 | 5), "r {flags:#b}");
+        assert_eq!(parses("ls1r"), matches!(flags & !9, 0 | 4), "r {flags:#b}");
         assert_eq!(parses("ls1d"), flags == 4, "d {flags:#b}");
-        let searchable = matches!(flags & !1, 0 | 4 | 16 | 20);
+        let searchable = matches!(flags & !9, 0 | 4 | 16 | 20);
         assert_eq!(parses("ls1s1aaaaaaaaaaaa"), searchable, "s {flags:#b}");
         for head in ["ls1f", "ls1R", "ls2r", "LS1r", "ls1s0", "ls1s5", "ls1s1aaaaaaaaaaa8", "ls1"] {
             assert!(!parses(head), "{head}");

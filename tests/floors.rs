@@ -36,9 +36,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("base", &[]),
 ];
 
-/// Crates that name a cipher, a hash, a MAC or a key derivation.
-const CIPHERS: [&str; 8] =
-    ["aes", "aes_gcm_siv", "argon2", "aws_lc_rs", "hkdf", "hmac", "polyval", "sha2"];
+/// Crates that name a cipher, a hash, a MAC, a key derivation or a way to share keys.
+const CIPHERS: [&str; 9] =
+    ["aes", "aes_gcm_siv", "argon2", "aws_lc_rs", "blahaj", "hkdf", "hmac", "polyval", "sha2"];
 
 /// Words that say nothing about the thing they name.
 const EMPTY_WORDS: [&str; 6] = ["Manager", "Helper", "Util", "Common", "Info", "Context"];

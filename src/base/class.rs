@@ -63,6 +63,16 @@ impl Equality {
     }
 }
 
+/// Whether the envelopes of a class carry a commitment to their key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Commitment {
+    /// None: that one envelope has one key is the key log's doing.
+    #[default]
+    Absent,
+    /// Sixteen bytes in each envelope. Never in mode d.
+    Carried,
+}
+
 /// One rung of the token ladder: a grain of equality. Inside a token a rung has a versioned name:
 /// `crypto::normal`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -264,4 +274,7 @@ pub struct ClassParams {
     /// The years that its dates may be in. The register's only grow, so that it never says less than
     /// what may be stored.
     pub years: Years,
+    /// Whether its envelopes commit to their key. [`Commitment::Absent`] in mode
+    /// [`Mode::Deterministic`].
+    pub commitment: Commitment,
 }

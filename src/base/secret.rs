@@ -58,9 +58,16 @@ impl fmt::Debug for Plaintext {
 pub struct SecretKey(Box<Zeroizing<[u8; 32]>>);
 
 impl SecretKey {
-    /// Wraps key bytes.
+    /// Wraps key bytes, of which the caller's copies stay behind: for tests, and bytes that are known.
     pub fn new(bytes: [u8; 32]) -> Self {
         Self(Box::new(Zeroizing::new(bytes)))
+    }
+
+    /// A key whose bytes are written where they stay.
+    pub fn filled(write: impl FnOnce(&mut [u8; 32])) -> Self {
+        let mut key = Self::new([0; 32]);
+        write(&mut key.0);
+        key
     }
 
     /// The key bytes.

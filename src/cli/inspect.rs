@@ -7,7 +7,11 @@ use serde_json::Value;
 
 use crate::{
     app::custody,
-    base::{class::Mode, clock::SystemClock, ident::Kid},
+    base::{
+        class::{Commitment, Mode},
+        clock::SystemClock,
+        ident::Kid,
+    },
     config::Config,
     crypto::envelope::{self, Bond, Parity, Parsed},
     policy::Policy,
@@ -68,6 +72,7 @@ fn format(parsed: &Parsed<'_>, text: &str) -> Vec<(String, Value)> {
         ("kid", parsed.kid().to_string().into()),
         ("padded", flags.is_padded().into()),
         ("bound", (flags.bond() == Bond::Record).into()),
+        ("committed", (flags.commitment() == Commitment::Carried).into()),
         ("text_bytes", text.len().into()),
         ("sealed_bytes", parsed.ciphertext_len().into()),
     ]);

@@ -1,6 +1,7 @@
 //! `labseal keys`: what there is, rotation, and what is done to one version. All of it works while
 //! `labseal run` is live.
 
+mod escrow;
 mod rotate;
 mod status;
 mod turn;
@@ -22,7 +23,7 @@ use crate::{
 
 use super::check::Unusable;
 
-/// Show and rotate keys, and say what may be done with a version
+/// Show, rotate and escrow keys, and say what may be done with a version
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -36,6 +37,8 @@ enum Command {
     ///
     /// Cannot be taken back. The version that seals is refused: rotate first.
     Compromise(turn::Args),
+    /// Share the root key among custodians, and bring it back
+    Escrow(escrow::Args),
     /// Show every key version, its state, and the kid of each class under it
     List(Source),
     /// End a suspension
@@ -78,6 +81,7 @@ impl Source {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
         Command::Compromise(args) => turn::run(&args, Turn::Compromise)?,
+        Command::Escrow(args) => return escrow::run(args),
         Command::List(source) => status::list(&source.keys()?.describe()?, source.json),
         Command::Resume(args) => turn::run(&args, Turn::Resume)?,
         Command::Rotate(args) => rotate::run(&args)?,

@@ -6,13 +6,16 @@
 
 use aes_gcm_siv::{Aes256GcmSiv, KeyInit as _, aead::AeadInOut as _};
 
+use super::residue::wiped;
+
 /// Bytes of a nonce.
 pub(super) const NONCE: usize = 12;
 /// Bytes of a tag.
 pub(super) const TAG: usize = 16;
 
-/// The expanded key. Its round keys are wiped on drop (feature `zeroize` of `aes`).
-pub(super) struct Cipher(Aes256GcmSiv);
+/// The expanded key. Its round keys are wiped on drop (feature `zeroize` of `aes`), and boxed, so that
+/// moving it leaves none behind.
+pub(super) struct Cipher(Box<Aes256GcmSiv>);
 
 /// The tag does not match.
 #[derive(Debug)]
@@ -25,7 +28,7 @@ pub(super) struct TooLong;
 impl Cipher {
     /// Expands the key.
     pub(super) fn new(key: &[u8; 32]) -> Self {
-        Self(Aes256GcmSiv::new(key.into()))
+        Self(wiped(|| Box::new(Aes256GcmSiv::new(key.into()))))
     }
 
     /// Encrypts `buffer` in place and returns the tag.

@@ -6,12 +6,17 @@
 //! Modes `r` and `s` take their keys from the data ring, mode `d` and all tokens from the index
 //! ring. In mode `d` the nonce is HMAC-SHA256(K, TUP(type ‖ value))[..12]; opening computes it again,
 //! so that a value has one envelope under a key, whoever made it.
+//!
+//! **Commitment** (flag C): AES-256-GCM-SIV does not commit to its key; one ciphertext can be made to
+//! open under two (Len, Grubbs, Ristenpart, USENIX Security 2021) by whoever knows both. A class that is
+//! registered as committed carries HMAC-SHA256(K, text so far ‖ AAD)[..16], K from the label `com`, behind
+//! its nonce. It is checked before the cipher, and such a class opens nothing without it.
 
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
 
 use crate::base::{
-    class::Mode,
+    class::{ClassParams, Commitment, Mode},
     ident::{ClassId, Kid, Tenant},
     secret::Plaintext,
 };
@@ -21,7 +26,7 @@ use super::{
     aead::{Cipher, NONCE, TAG},
     binding::{Binding, Record},
     derive::{DeriveError, Label, length},
-    envelope::{self, Flags, HEADER, Parity, Parsed},
+    envelope::{self, COMMITMENT, Flags, HEADER, HEADER_TEXT, Parity, Parsed},
     mac::{HmacKey, sha256},
     pad::{self, Padding},
     ring::RingKey,
@@ -57,11 +62,33 @@ pub struct DataClassKey {
     mode: Mode,
     kid: Kid,
     padding: Padding,
+    ciphers: Ciphers,
+}
+
+/// What a value is sealed with: the cipher, and the key of the commitment if the class carries one.
+struct Ciphers {
     cipher: Cipher,
+    commitment: Option<HmacKey>,
 }
 
 impl DataClassKey {
-    /// Derives the key. `mode` is the mode of the class: an envelope of another one does not open.
+    /// Derives the key of a class as it is registered, committed or not.
+    pub fn of_class(
+        ring: &RingKey,
+        tenant: &Tenant,
+        params: &ClassParams,
+    ) -> Result<Self, DeriveError> {
+        let mut key = Self::derive(ring, tenant, &params.id, params.mode)?;
+        key.ciphers.commitment = match params.commitment {
+            Commitment::Absent => None,
+            Commitment::Carried => {
+                Some(HmacKey::new(ring.derive(Label::Com, tenant, &params.id)?.expose()))
+            }
+        };
+        Ok(key)
+    }
+
+    /// Derives the key of a class that is not committed. `mode` is the mode of the class: an envelope of another one does not open.
     pub fn derive(
         ring: &RingKey,
         tenant: &Tenant,
@@ -73,8 +100,9 @@ impl DataClassKey {
             Mode::Random => Label::EncR,
             Mode::Searchable => Label::EncS,
         };
-        let cipher = Cipher::new(&*ring.derive(label, tenant, class)?);
-        Ok(Self { mode, kid: ring.kid(tenant, class)?, padding: Padding::Buckets, cipher })
+        let cipher = Cipher::new(ring.derive(label, tenant, class)?.expose());
+        let ciphers = Ciphers { cipher, commitment: None };
+        Ok(Self { mode, kid: ring.kid(tenant, class)?, padding: Padding::Buckets, ciphers })
     }
 
     /// The same key, sealing with this padding. Opening takes either.
@@ -89,12 +117,12 @@ impl DataClassKey {
 
     /// Opens an envelope of mode `r` or `s` that is bound to no record.
     pub fn open(&self, envelope: &Parsed<'_>) -> Result<Typed, OpenFailed> {
-        open(&self.cipher, self.mode, self.kid, None, envelope)
+        open(&self.ciphers, self.mode, self.kid, None, envelope)
     }
 
     /// Opens an envelope of mode `r` or `s` that is bound to this record.
     pub fn open_in(&self, record: &Record, envelope: &Parsed<'_>) -> Result<Typed, OpenFailed> {
-        open(&self.cipher, self.mode, self.kid, Some(record), envelope)
+        open(&self.ciphers, self.mode, self.kid, Some(record), envelope)
     }
 
     fn seal(
@@ -111,15 +139,15 @@ impl DataClassKey {
         }
         check(value, MAX_VALUE)?;
         let nonce = nonces.nonce()?;
-        let flags = flags.bound(record);
-        write(&self.cipher, head, flags, self.kid, nonce, (value, record), out)
+        let flags = flags.bound(record).committed(self.ciphers.carries());
+        write(&self.ciphers, head, flags, self.kid, nonce, (value, record), out)
     }
 }
 
 /// The key of a class in the index ring: mode `d`, and the tokens of mode `s`.
 pub struct IndexClassKey {
     kid: Kid,
-    cipher: Cipher,
+    ciphers: Ciphers,
     nonces: HmacKey,
     rungs: HmacKey,
 }
@@ -127,11 +155,12 @@ pub struct IndexClassKey {
 impl IndexClassKey {
     /// Derives the key.
     pub fn derive(ring: &RingKey, tenant: &Tenant, class: &ClassId) -> Result<Self, DeriveError> {
+        let cipher = Cipher::new(ring.derive(Label::EncD, tenant, class)?.expose());
         Ok(Self {
             kid: ring.kid(tenant, class)?,
-            cipher: Cipher::new(&*ring.derive(Label::EncD, tenant, class)?),
-            nonces: HmacKey::new(&*ring.derive(Label::NonceD, tenant, class)?),
-            rungs: HmacKey::new(&*ring.derive(Label::Rung, tenant, class)?),
+            ciphers: Ciphers { cipher, commitment: None },
+            nonces: HmacKey::new(ring.derive(Label::NonceD, tenant, class)?.expose()),
+            rungs: HmacKey::new(ring.derive(Label::Rung, tenant, class)?.expose()),
         })
     }
 
@@ -158,7 +187,7 @@ impl IndexClassKey {
 
     /// Opens an envelope of mode `d`, if it is the one that its value has.
     pub fn open(&self, envelope: &Parsed<'_>) -> Result<Typed, OpenFailed> {
-        let value = open(&self.cipher, Mode::Deterministic, self.kid, None, envelope)?;
+        let value = open(&self.ciphers, Mode::Deterministic, self.kid, None, envelope)?;
         let nonce = self.nonce(&value).ok_or(OpenFailed)?;
         if bool::from(nonce.ct_eq(envelope.nonce())) { Ok(value) } else { Err(OpenFailed) }
     }
@@ -227,7 +256,7 @@ pub fn seal_deterministic(
     check(value, MAX_DETERMINISTIC)?;
     let nonce = key.nonce(value).ok_or(SealError::TooLong { limit: MAX_DETERMINISTIC })?;
     let flags = Flags::new(Padding::Buckets, None);
-    write(&key.cipher, b"ls1d", flags, key.kid, nonce, (value, None), out)
+    write(&key.ciphers, b"ls1d", flags, key.kid, nonce, (value, None), out)
 }
 
 /// Opens an envelope of mode `r`.
@@ -245,6 +274,20 @@ pub fn open_deterministic(key: &IndexClassKey, envelope: &Parsed<'_>) -> Result<
     key.open(envelope)
 }
 
+impl Ciphers {
+    fn carries(&self) -> Commitment {
+        if self.commitment.is_some() { Commitment::Carried } else { Commitment::Absent }
+    }
+
+    /// HMAC-SHA256(K, text so far ‖ AAD)[..16]. The text so far has a length that its first characters
+    /// tell, so the joint is unambiguous.
+    fn commitment(&self, so_far: [&[u8]; 2], binding: &Binding) -> Option<[u8; COMMITMENT]> {
+        let [head, header] = so_far;
+        let tag = self.commitment.as_ref()?.tag(&[head, header, binding.as_bytes()]);
+        tag.first_chunk().copied()
+    }
+}
+
 fn check(value: &Typed, limit: usize) -> Result<(), SealError> {
     if value.value.len() > limit {
         return Err(SealError::TooLong { limit });
@@ -257,7 +300,7 @@ fn check(value: &Typed, limit: usize) -> Result<(), SealError> {
 
 /// Appends an envelope. The end of `out` serves as scratch room, so nothing else is allocated.
 fn write(
-    cipher: &Cipher,
+    ciphers: &Ciphers,
     head: &[u8],
     flags: Flags,
     kid: Kid,
@@ -270,7 +313,8 @@ fn write(
     let bytes = value.value.expose();
     let content = 1 + bytes.len();
     let ct_len = if flags.is_padded() { pad::padded(content) } else { content };
-    let body_len = HEADER + ct_len + TAG;
+    let com_len = if ciphers.commitment.is_some() { COMMITMENT } else { 0 };
+    let body_len = HEADER + com_len + ct_len + TAG;
     let text_len = head.len() + envelope::text_len(body_len);
 
     let start = out.len();
@@ -280,13 +324,19 @@ fn write(
     body[0] = flags.byte();
     body[1..6].copy_from_slice(&kid.0);
     body[6..HEADER].copy_from_slice(&nonce);
-    let (ct, tag) = body[HEADER..].split_at_mut(ct_len);
+    text[..head.len()].copy_from_slice(head);
+    let (header, rest) = text[head.len()..].split_at_mut(HEADER_TEXT);
+    envelope::encode(&body[..HEADER], header);
+    if let Some(commitment) = ciphers.commitment([head, header], &binding) {
+        body[HEADER..HEADER + com_len].copy_from_slice(&commitment);
+    }
+    let (ct, tag) = body[HEADER + com_len..].split_at_mut(ct_len);
     ct[0] = value.kind.byte();
     ct[1..content].copy_from_slice(bytes);
     if flags.is_padded() {
         ct[content] = 0x80;
     }
-    let sealed = match cipher.seal(&nonce, binding.as_bytes(), ct) {
+    let sealed = match ciphers.cipher.seal(&nonce, binding.as_bytes(), ct) {
         Ok(sealed) => sealed,
         Err(_) => {
             out[start..].zeroize();
@@ -295,27 +345,34 @@ fn write(
         }
     };
     tag.copy_from_slice(&sealed);
-    text[..head.len()].copy_from_slice(head);
-    envelope::encode(body, &mut text[head.len()..]);
+    envelope::encode(&body[HEADER..], rest);
     out.truncate(start + text_len);
     Ok(())
 }
 
 fn open(
-    cipher: &Cipher,
+    ciphers: &Ciphers,
     mode: Mode,
     kid: Kid,
     record: Option<&Record>,
     envelope: &Parsed<'_>,
 ) -> Result<Typed, OpenFailed> {
-    if envelope.mode() != mode || envelope.kid() != kid {
+    let flags = envelope.flags();
+    let is_of_class = envelope.mode() == mode && flags.commitment() == ciphers.carries();
+    if !is_of_class || envelope.kid() != kid {
         return Err(OpenFailed);
     }
-    let flags = envelope.flags();
-    let (mut bytes, tag) = envelope.sealed().map_err(|_| OpenFailed)?;
+    let sealed = envelope.sealed().map_err(|_| OpenFailed)?;
     let head = envelope.head().as_bytes();
     let binding = Binding::new(head, flags, kid, record).ok_or(OpenFailed)?;
-    cipher.open(envelope.nonce(), binding.as_bytes(), &mut bytes, &tag).map_err(|_| OpenFailed)?;
+    match (ciphers.commitment(envelope.so_far(), &binding), &sealed.commitment) {
+        (None, None) => {}
+        (Some(expected), Some(found)) if bool::from(expected.ct_eq(found)) => {}
+        (None | Some(_), None | Some(_)) => return Err(OpenFailed),
+    }
+    let mut bytes = sealed.ct;
+    let opened = ciphers.cipher.open(envelope.nonce(), binding.as_bytes(), &mut bytes, &sealed.tag);
+    opened.map_err(|_| OpenFailed)?;
     unpack(bytes, flags).ok_or(OpenFailed)
 }
 

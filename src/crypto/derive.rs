@@ -8,17 +8,23 @@
 //! bytes already (RFC 5869 §3.3). What is static (tenant, class) goes into the key, what is dynamic
 //! into the additional data: a forgotten argument can then never cross tenants or classes.
 
+use crate::base::secret::SecretKey;
 use hkdf::Hkdf;
 use sha2::Sha256;
-use zeroize::Zeroizing;
 
-use crate::base::secret::SecretKey;
+use super::residue::wiped;
 
 const DOMAIN: &[u8] = b"labseal/v1\0";
 
 /// What a derived key is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Label {
+    /// HMAC of the commitments in envelopes. Ring key, (tenant, class id).
+    Com,
+    /// HMAC of what stands around an escrow. Escrow key, ().
+    EscrowCheck,
+    /// HMAC of the commitment of an escrow. Escrow key, ().
+    EscrowCommit,
     /// Names a wrapping key in public. Wrapping key, ().
     Fingerprint,
     /// Cipher of mode `d`. Ring key, (tenant, class id).
@@ -37,6 +43,8 @@ pub(super) enum Label {
     ReplicaMac,
     /// HMAC that ties a wrapped root key to its place. Root key, ().
     RootCommit,
+    /// Names a root key in public. Root key, ().
+    RootName,
     /// HMAC of search tokens. Ring key, (tenant, class id).
     Rung,
     /// Cipher of wrapped keys. Root key, ().
@@ -48,6 +56,9 @@ pub(super) enum Label {
 impl Label {
     fn as_bytes(self) -> &'static [u8] {
         match self {
+            Self::Com => b"com",
+            Self::EscrowCheck => b"escrow-check",
+            Self::EscrowCommit => b"escrow-commit",
             Self::Fingerprint => b"fingerprint",
             Self::EncD => b"enc-d",
             Self::EncR => b"enc-r",
@@ -57,6 +68,7 @@ impl Label {
             Self::NonceD => b"nonce-d",
             Self::ReplicaMac => b"replica-mac",
             Self::RootCommit => b"root-commit",
+            Self::RootName => b"root-name",
             Self::Rung => b"rung",
             Self::Wrap => b"wrap",
             Self::WrapCommit => b"wrap-commit",
@@ -80,14 +92,15 @@ pub(super) fn derive(
     prk: &SecretKey,
     label: Label,
     ctx: &[&[u8]],
-) -> Result<Zeroizing<[u8; 32]>, DeriveError> {
+) -> Result<SecretKey, DeriveError> {
     let mut info = [DOMAIN, label.as_bytes()].concat();
     info.extend(tuple(ctx).ok_or(DeriveError::NameTooLong)?);
-    let mut key = Zeroizing::new([0; 32]);
     // Invariant: the key is as long as the hash and the output no longer than one block.
     #[allow(clippy::unwrap_used)]
-    Hkdf::<Sha256>::from_prk(prk.expose()).unwrap().expand(&info, key.as_mut()).unwrap();
-    Ok(key)
+    let expand = |key: &mut [u8; 32]| {
+        Hkdf::<Sha256>::from_prk(prk.expose()).unwrap().expand(&info, key).unwrap();
+    };
+    Ok(wiped(|| SecretKey::filled(expand)))
 }
 
 /// TUP: count ‖ (u16 big-endian length ‖ bytes)*. Injective, and `None` where it would not be.
@@ -123,7 +136,9 @@ mod tests {
         let prk = SecretKey::new([7; 32]);
         let ctx: [&[u8]; 2] = [b"main", b"c-mrn"];
         let key = derive(&prk, Label::EncR, &ctx).unwrap();
-        assert_ne!(key, derive(&prk, Label::EncS, &ctx).unwrap());
-        assert_ne!(key, derive(&prk, Label::EncR, &[b"mainc", b"-mrn"]).unwrap());
+        let other = derive(&prk, Label::EncS, &ctx).unwrap();
+        assert_ne!(key.expose(), other.expose());
+        let other = derive(&prk, Label::EncR, &[b"mainc", b"-mrn"]).unwrap();
+        assert_ne!(key.expose(), other.expose());
     }
 }

@@ -4,10 +4,10 @@
 //! text   = "ls1" mode [rungs tokens] base64url_nopad(body)
 //! mode   = "r" random | "d" deterministic | "s" searchable
 //! rungs  = "1".."4"; tokens = rungs × 12 characters of lower-case base32     (mode s)
-//! body   = flags[1] kid[5] nonce[12] ct tag[16]
-//! flags  = bit 0 R bound to a record (modes r and s), bit 2 P padded, bit 4 I parity of the
-//!          index-key version (mode s); bits 1 S and 3 C are reserved and refused, the others
-//!          must be 0
+//! body   = flags[1] kid[5] nonce[12] (com[16] if C) ct tag[16]
+//! flags  = bit 0 R bound to a record, bit 3 C carries a commitment (both in modes r and s), bit 2 P
+//!          padded, bit 4 I parity of the index-key version (mode s); bit 1 S is reserved and
+//!          refused, the others must be 0
 //! ```
 //!
 //! Every envelope has one spelling: base64url (RFC 4648 §5) without padding, with unused bits zero.
@@ -19,7 +19,10 @@ mod search;
 pub(super) use base64url::{encode, text_len};
 pub use search::{could_be, find, kid_at, kids};
 
-use crate::base::{class::Mode, ident::Kid};
+use crate::base::{
+    class::{Commitment, Mode},
+    ident::Kid,
+};
 
 use super::{
     MAX_DETERMINISTIC, MAX_VALUE,
@@ -28,10 +31,13 @@ use super::{
     pad,
 };
 
-/// Bytes before the ciphertext. A multiple of three, so that the ciphertext starts at a character.
+/// Bytes before the commitment or the ciphertext. A multiple of three, so that what follows starts at
+/// a character.
 pub(super) const HEADER: usize = 1 + 5 + NONCE;
+/// Bytes of a commitment.
+pub(super) const COMMITMENT: usize = 16;
 /// Characters of the header.
-const HEADER_TEXT: usize = HEADER / 3 * 4;
+pub(super) const HEADER_TEXT: usize = HEADER / 3 * 4;
 /// Characters of flags and kid.
 const NAME_TEXT: usize = 8;
 
@@ -71,6 +77,7 @@ pub struct Flags(u8);
 
 const BOUND: u8 = 1;
 const PADDED: u8 = 1 << 2;
+const COMMITTED: u8 = 1 << 3;
 const ODD_INDEX: u8 = 1 << 4;
 
 impl Flags {
@@ -85,17 +92,25 @@ impl Flags {
         Self(self.0 | if record.is_some() { BOUND } else { 0 })
     }
 
+    /// The same for a class whose envelopes commit to their key, or not.
+    pub(super) fn committed(self, commitment: Commitment) -> Self {
+        match commitment {
+            Commitment::Absent => self,
+            Commitment::Carried => Self(self.0 | COMMITTED),
+        }
+    }
+
     #[cfg(test)]
     pub(super) fn padded() -> Self {
         Self(PADDED)
     }
 
-    /// Reserved bits, I outside mode `s`, and mode `d` without padding or with R are refused.
+    /// Reserved bits, I outside mode `s`, and mode `d` without padding or with R or C are refused.
     fn parse(byte: u8, mode: Mode) -> Result<Self, Malformed> {
         let known = match mode {
             Mode::Deterministic => byte == PADDED,
-            Mode::Random => byte & !(BOUND | PADDED) == 0,
-            Mode::Searchable => byte & !(BOUND | PADDED | ODD_INDEX) == 0,
+            Mode::Random => byte & !(BOUND | PADDED | COMMITTED) == 0,
+            Mode::Searchable => byte & !(BOUND | PADDED | COMMITTED | ODD_INDEX) == 0,
         };
         if known { Ok(Self(byte)) } else { Err(Malformed) }
     }
@@ -115,6 +130,11 @@ impl Flags {
         self.0 & PADDED != 0
     }
 
+    /// C: whether a commitment to the key is in it.
+    pub fn commitment(self) -> Commitment {
+        if self.0 & COMMITTED == 0 { Commitment::Absent } else { Commitment::Carried }
+    }
+
     /// I: which of two live index keys made the tokens. Says nothing outside mode `s`.
     pub fn index_parity(self) -> Parity {
         if self.0 & ODD_INDEX == 0 { Parity::Even } else { Parity::Odd }
@@ -130,7 +150,9 @@ pub struct Parsed<'a> {
     flags: Flags,
     kid: Kid,
     nonce: [u8; NONCE],
-    /// Ciphertext and tag, in base64url.
+    /// Flags, kid and nonce, in base64url.
+    header: &'a [u8],
+    /// Commitment, ciphertext and tag, in base64url.
     sealed: &'a [u8],
     sealed_len: usize,
 }
@@ -164,7 +186,7 @@ impl<'a> Parsed<'a> {
 
     /// Bytes of ciphertext: type byte, value and padding.
     pub fn ciphertext_len(&self) -> usize {
-        self.sealed_len.saturating_sub(TAG)
+        self.sealed_len.saturating_sub(around(self.flags))
     }
 
     pub(super) fn head(&self) -> &'a str {
@@ -175,13 +197,44 @@ impl<'a> Parsed<'a> {
         &self.nonce
     }
 
-    /// Ciphertext and tag.
-    pub(super) fn sealed(&self) -> Result<(Vec<u8>, [u8; TAG]), Malformed> {
-        let mut bytes = vec![0; self.sealed_len];
-        base64url::decode(self.sealed, &mut bytes).ok_or(Malformed)?;
-        let tag = bytes.last_chunk::<TAG>().copied().ok_or(Malformed)?;
-        bytes.truncate(bytes.len() - TAG);
-        Ok((bytes, tag))
+    /// The text before commitment and ciphertext: what a commitment is over, with the additional data.
+    pub(super) fn so_far(&self) -> [&[u8]; 2] {
+        [self.head.as_bytes(), self.header]
+    }
+
+    /// Commitment, ciphertext and tag.
+    pub(super) fn sealed(&self) -> Result<Sealed, Malformed> {
+        let mut ct = vec![0; self.sealed_len];
+        base64url::decode(self.sealed, &mut ct).ok_or(Malformed)?;
+        let tag = ct.last_chunk::<TAG>().copied().ok_or(Malformed)?;
+        ct.truncate(ct.len() - TAG);
+        let commitment = match self.flags.commitment() {
+            Commitment::Absent => None,
+            Commitment::Carried => {
+                let commitment = ct.first_chunk::<COMMITMENT>().copied().ok_or(Malformed)?;
+                ct.drain(..COMMITMENT);
+                Some(commitment)
+            }
+        };
+        Ok(Sealed { commitment, ct, tag })
+    }
+}
+
+/// What stands behind the header of an envelope.
+pub(super) struct Sealed {
+    /// With the flag C.
+    pub(super) commitment: Option<[u8; COMMITMENT]>,
+    /// The ciphertext.
+    pub(super) ct: Vec<u8>,
+    /// The tag of the cipher.
+    pub(super) tag: [u8; TAG],
+}
+
+/// Bytes behind the header that are not ciphertext.
+fn around(flags: Flags) -> usize {
+    TAG + match flags.commitment() {
+        Commitment::Absent => 0,
+        Commitment::Carried => COMMITMENT,
     }
 }
 
@@ -191,14 +244,14 @@ pub fn parse(text: &[u8]) -> Result<Parsed<'_>, Malformed> {
     let (header, sealed) = body.split_at_checked(HEADER_TEXT).ok_or(Malformed)?;
     let (flags, kid, nonce) = read_header(header, mode)?;
     let sealed_len = base64url::bytes_len(sealed.len()).ok_or(Malformed)?;
-    let ct = sealed_len.checked_sub(TAG).ok_or(Malformed)?;
+    let ct = sealed_len.checked_sub(around(flags)).ok_or(Malformed)?;
     let longest = if mode == Mode::Deterministic { MAX_DETERMINISTIC } else { MAX_VALUE };
     let fits = match flags.is_padded() {
         true => ct <= pad::padded(1 + longest) && pad::is_bucket(ct),
         false => (1..=1 + longest).contains(&ct),
     };
     if fits && base64url::is_spelled_well(sealed) {
-        Ok(Parsed { mode, head, flags, kid, nonce, sealed, sealed_len })
+        Ok(Parsed { mode, head, flags, kid, nonce, header, sealed, sealed_len })
     } else {
         Err(Malformed)
     }

@@ -3,8 +3,11 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-/// A keyed HMAC-SHA256, wiped on drop (feature `zeroize` of `hmac` and `sha2`).
-pub(super) struct HmacKey(Hmac<Sha256>);
+use super::residue::wiped;
+
+/// A keyed HMAC-SHA256, wiped on drop (feature `zeroize` of `hmac` and `sha2`), and boxed, so that moving
+/// it leaves nothing behind.
+pub(super) struct HmacKey(Box<Hmac<Sha256>>);
 
 /// The tag does not match.
 #[derive(Debug)]
@@ -15,7 +18,7 @@ impl HmacKey {
     pub(super) fn new(key: &[u8; 32]) -> Self {
         // Invariant: a key of 32 bytes is at most one block, which every HMAC accepts.
         #[allow(clippy::unwrap_used)]
-        Self(Hmac::new_from_slice(key).unwrap())
+        Self(wiped(|| Box::new(Hmac::new_from_slice(key).unwrap())))
     }
 
     /// The tag of the parts, one after the other. Callers make the joints unambiguous.
@@ -29,7 +32,7 @@ impl HmacKey {
     }
 
     fn feed(&self, parts: &[&[u8]]) -> Hmac<Sha256> {
-        let mut mac = self.0.clone();
+        let mut mac = (*self.0).clone();
         parts.iter().for_each(|part| mac.update(part));
         mac
     }

@@ -2,8 +2,9 @@
 //!
 //! What others use is re-exported here. Read in this order: [`envelope`] (the text LS1, no key
 //! needed), [`class_key`] (seal and open), [`ladder`] (search tokens), [`ring`] (root and ring keys,
-//! wrapping), [`passphrase`] (the slot of a root key file), [`size`] (lengths). Underneath: `derive` (every label, once),
-//! `binding` (the additional data), `pad`, `normal`, `nonce`, and `aead`, which alone names the cipher.
+//! wrapping), [`passphrase`] (the slot of a root key file), [`escrow`] (a key in several hands), [`size`] (lengths). Underneath: `derive` (every label, once),
+//! `binding` (the additional data), `pad`, `normal`, `nonce`, `residue` (the stack after a key was made),
+//! and `aead`, which alone names the cipher.
 //! The format for strangers is `docs/envelope.md`.
 //!
 //! Nothing here does I/O, apart from asking the operating system for randomness, and nothing
@@ -14,12 +15,14 @@ mod binding;
 pub mod class_key;
 mod derive;
 pub mod envelope;
+pub mod escrow;
 pub mod ladder;
 mod mac;
 pub mod nonce;
 pub mod normal;
 mod pad;
 pub mod passphrase;
+mod residue;
 pub mod ring;
 pub mod size;
 mod typed;
@@ -33,9 +36,11 @@ pub use class_key::{
 };
 pub use derive::DeriveError;
 pub use envelope::{Bond, Flags, Malformed, Parity, Parsed};
+pub use escrow::{EscrowKey, NoQuorum, Quorum, Share};
 pub use ladder::{Ladder, LadderError, Token, successor};
 pub use nonce::{NoRandomness, NonceSource, Nonces};
 pub use pad::Padding;
+pub use residue::wiped;
 pub use ring::{Kek, RingKey, RootKey, WrongMac};
 pub use typed::{Kind, Typed};
 pub use wrap::{WrapError, WrappedKey};

@@ -82,9 +82,10 @@ impl Drop for Nonces {
 
 /// Thirty-two bytes of the operating system, for a new key.
 pub fn random_key() -> Result<SecretKey, NoRandomness> {
-    let mut bytes = zeroize::Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut()).map_err(NoRandomness)?;
-    Ok(SecretKey::new(*bytes))
+    let mut filled = Ok(());
+    let key = SecretKey::filled(|room| filled = getrandom::fill(room));
+    filled.map_err(NoRandomness)?;
+    Ok(key)
 }
 
 /// Sixteen bytes of the operating system, for a salt.

@@ -15,7 +15,9 @@ use zeroize::Zeroizing;
 
 use crate::base::secret::{Plaintext, SecretKey};
 
-use super::{NoRandomness, WrapError, WrappedKey, nonce::random_salt, wrap::Wrapper};
+use super::{
+    NoRandomness, WrapError, WrappedKey, nonce::random_salt, residue::wiped, wrap::Wrapper,
+};
 
 const KDF: &str = "argon2id";
 const M_KIB: u32 = 64 * 1_024;
@@ -102,12 +104,14 @@ fn stretch(
     p: u32,
 ) -> Result<Wrapper, SlotError> {
     let params = Params::new(m_kib, t, p, Some(64)).map_err(|_| SlotError::Costs)?;
-    let mut keys = Zeroizing::new([[0; 32]; 2]);
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-        .hash_password_into(passphrase.expose(), salt, keys.as_flattened_mut())
-        .map_err(|_| SlotError::Costs)?;
-    let [wrap, commitment] = &*keys;
-    Ok(Wrapper::new(wrap, commitment))
+    wiped(|| {
+        let mut keys = Zeroizing::new([[0; 32]; 2]);
+        Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+            .hash_password_into(passphrase.expose(), salt, keys.as_flattened_mut())
+            .map_err(|_| SlotError::Costs)?;
+        let [wrap, commitment] = &*keys;
+        Ok(Wrapper::new(wrap, commitment))
+    })
 }
 
 #[cfg(test)]

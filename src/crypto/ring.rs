@@ -7,13 +7,13 @@ use crate::base::{
     ident::{ClassId, Kid, Tenant},
     secret::SecretKey,
 };
-use zeroize::Zeroizing;
 
 use super::{
     NoRandomness, WrapError, WrappedKey,
     derive::{DeriveError, Label, derive},
     mac::HmacKey,
     nonce::random_key,
+    residue::wiped,
     wrap::Wrapper,
 };
 
@@ -33,7 +33,7 @@ impl RingKey {
 
     /// The kid of a class under this key version: KDF(ring key, "kid", tenant, class)[..5].
     pub fn kid(&self, tenant: &Tenant, class: &ClassId) -> Result<Kid, DeriveError> {
-        let [k0, k1, k2, k3, k4, ..] = *self.derive(Label::Kid, tenant, class)?;
+        let [k0, k1, k2, k3, k4, ..] = *self.derive(Label::Kid, tenant, class)?.expose();
         Ok(Kid([k0, k1, k2, k3, k4]))
     }
 
@@ -42,7 +42,7 @@ impl RingKey {
         label: Label,
         tenant: &Tenant,
         class: &ClassId,
-    ) -> Result<Zeroizing<[u8; 32]>, DeriveError> {
+    ) -> Result<SecretKey, DeriveError> {
         derive(&self.0, label, &[tenant.as_str().as_bytes(), class.as_str().as_bytes()])
     }
 }
@@ -52,7 +52,27 @@ impl RingKey {
 #[error("the authentication code does not match")]
 pub struct WrongMac;
 
-/// The root key of a tenant.
+/// The root key of a tenant. As with every key here, there is one of it, and nothing shows it:
+///
+/// ```
+/// fn is_sent<T: Send>() {}
+/// is_sent::<labseal::crypto::RootKey>();
+/// ```
+///
+/// ```compile_fail
+/// fn is_copied<T: Clone>() {}
+/// is_copied::<labseal::crypto::RootKey>();
+/// ```
+///
+/// ```compile_fail
+/// fn is_shown<T: std::fmt::Debug>() {}
+/// is_shown::<labseal::crypto::RootKey>();
+/// ```
+///
+/// ```compile_fail
+/// fn is_written<T: serde::Serialize>() {}
+/// is_written::<labseal::crypto::RootKey>();
+/// ```
 pub struct RootKey {
     secret: SecretKey,
     wrapper: Wrapper,
@@ -69,11 +89,10 @@ impl RootKey {
 
     /// Takes over key bytes.
     pub fn from_secret(secret: SecretKey) -> Self {
-        let wrapper =
-            Wrapper::new(&from_root(&secret, Label::Wrap), &from_root(&secret, Label::WrapCommit));
-        let log = HmacKey::new(&from_root(&secret, Label::LogMac));
-        let replicas = HmacKey::new(&from_root(&secret, Label::ReplicaMac));
-        let commitment = HmacKey::new(&from_root(&secret, Label::RootCommit));
+        let wrapper = wrapper(&secret);
+        let log = HmacKey::new(from_root(&secret, Label::LogMac).expose());
+        let replicas = HmacKey::new(from_root(&secret, Label::ReplicaMac).expose());
+        let commitment = HmacKey::new(from_root(&secret, Label::RootCommit).expose());
         Self { secret, wrapper, log, replicas, commitment }
     }
 
@@ -89,33 +108,33 @@ impl RootKey {
 
     /// Authenticates an entry of the key log: HMAC-SHA256 under KDF(root, "log-mac").
     pub fn mac(&self, entry: &[u8]) -> [u8; 32] {
-        self.log.tag(&[entry])
+        wiped(|| self.log.tag(&[entry]))
     }
 
     /// Checks what [`Self::mac`] made, in constant time.
     pub fn verify_mac(&self, entry: &[u8], mac: &[u8]) -> Result<(), WrongMac> {
-        self.log.verify(&[entry], mac).map_err(|_| WrongMac)
+        wiped(|| self.log.verify(&[entry], mac)).map_err(|_| WrongMac)
     }
 
     /// Authenticates what a replica says of itself: HMAC-SHA256 under KDF(root, "replica-mac").
     pub fn replica_mac(&self, row: &[u8]) -> [u8; 32] {
-        self.replicas.tag(&[row])
+        wiped(|| self.replicas.tag(&[row]))
     }
 
     /// Checks what [`Self::replica_mac`] made, in constant time.
     pub fn verify_replica_mac(&self, row: &[u8], mac: &[u8]) -> Result<(), WrongMac> {
-        self.replicas.verify(&[row], mac).map_err(|_| WrongMac)
+        wiped(|| self.replicas.verify(&[row], mac)).map_err(|_| WrongMac)
     }
 
     /// Ties this key to a text that only its holder can have made: HMAC-SHA256 under
     /// KDF(root, "root-commit").
     pub fn commitment(&self, text: &[u8]) -> [u8; 32] {
-        self.commitment.tag(&[text])
+        wiped(|| self.commitment.tag(&[text]))
     }
 
     /// Checks what [`Self::commitment`] made, in constant time.
     pub fn verify_commitment(&self, text: &[u8], commitment: &[u8]) -> Result<(), WrongMac> {
-        self.commitment.verify(&[text], commitment).map_err(|_| WrongMac)
+        wiped(|| self.commitment.verify(&[text], commitment)).map_err(|_| WrongMac)
     }
 
     /// Wraps the root key that comes after this one. `aad` is its place.
@@ -126,6 +145,12 @@ impl RootKey {
     /// Unwraps the root key that comes after this one.
     pub fn unwrap_next(&self, wrapped: &WrappedKey, aad: &[u8]) -> Result<Self, WrapError> {
         self.wrapper.unwrap(wrapped, aad).map(Self::from_secret)
+    }
+
+    /// Sixteen hexadecimal digits that name the key in public and tell nothing of it:
+    /// KDF(root, "root-name")[..8].
+    pub fn name(&self) -> String {
+        first_digits(&from_root(&self.secret, Label::RootName))
     }
 
     /// Lends the key bytes to a key service that wraps bytes and not handles.
@@ -148,10 +173,8 @@ impl Kek {
 
     /// Takes key bytes.
     pub fn from_secret(secret: &SecretKey) -> Self {
-        let wrapper =
-            Wrapper::new(&from_root(secret, Label::Wrap), &from_root(secret, Label::WrapCommit));
-        let derived = from_root(secret, Label::Fingerprint);
-        let fingerprint = derived.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let wrapper = wrapper(secret);
+        let fingerprint = first_digits(&from_root(secret, Label::Fingerprint));
         Self { wrapper, fingerprint }
     }
 
@@ -172,8 +195,18 @@ impl Kek {
     }
 }
 
+fn first_digits(derived: &SecretKey) -> String {
+    derived.expose().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn wrapper(secret: &SecretKey) -> Wrapper {
+    let [cipher, commitment] =
+        [Label::Wrap, Label::WrapCommit].map(|label| from_root(secret, label));
+    Wrapper::new(cipher.expose(), commitment.expose())
+}
+
 /// KDF without a context, which therefore always fits a tuple.
-fn from_root(secret: &SecretKey, label: Label) -> Zeroizing<[u8; 32]> {
+fn from_root(secret: &SecretKey, label: Label) -> SecretKey {
     // Invariant: the only failure of `derive` is a part that is too long, and there is none.
     #[allow(clippy::unwrap_used)]
     derive(secret, label, &[]).unwrap()

@@ -2,12 +2,12 @@
 //!
 //! The figures are those of `docs/envelope.md`.
 
-use crate::base::class::{ClassParams, Mode, ValueType};
+use crate::base::class::{ClassParams, Commitment, Mode, ValueType};
 
 use super::{
     MAX_DETERMINISTIC, MAX_VALUE,
     aead::TAG,
-    envelope::{self, HEADER},
+    envelope::{self, COMMITMENT, HEADER},
     ladder::TOKEN,
     pad,
 };
@@ -18,7 +18,11 @@ pub fn envelope_len(params: &ClassParams, value: usize) -> usize {
         Mode::Deterministic | Mode::Random => 0,
         Mode::Searchable => 1 + params.rungs.len() * TOKEN,
     };
-    "ls1r".len() + ladder + envelope::text_len(HEADER + pad::padded(1 + value) + TAG)
+    let commitment = match params.commitment {
+        Commitment::Absent => 0,
+        Commitment::Carried => COMMITMENT,
+    };
+    "ls1r".len() + ladder + envelope::text_len(HEADER + commitment + pad::padded(1 + value) + TAG)
 }
 
 /// The longest value, in bytes, whose envelope has at most `room` characters.
@@ -74,14 +78,14 @@ mod tests {
     };
 
     fn class(mode: Mode, ty: ValueType, rungs: &[Rung]) -> ClassParams {
-        let equality = Equality::Exact;
         ClassParams {
             id: ClassId::new("c"),
             mode,
             ty,
             rungs: rungs.to_vec(),
-            equality,
+            equality: Equality::Exact,
             years: Years::ALL,
+            commitment: Commitment::Absent,
         }
     }
 
@@ -102,6 +106,15 @@ mod tests {
             assert_eq!(envelope_len(&r, value), expected, "{value}");
             let s = class(Mode::Searchable, ValueType::Text, &[Rung::Ieq, Rung::Eq]);
             assert_eq!(envelope_len(&s, value), expected + 25, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_commitment_takes_sixteen_bytes_more() {
+        for (value, expected) in [(0, 92), (14, 92), (15, 114), (254, 412), (1_000, 1_436)] {
+            let plain = class(Mode::Random, ValueType::Text, &[]);
+            let committed = ClassParams { commitment: Commitment::Carried, ..plain };
+            assert_eq!(envelope_len(&committed, value), expected, "{value}");
         }
     }
 

@@ -20,6 +20,7 @@ use super::{
     NoRandomness, NonceSource, Nonces,
     aead::{Cipher, NONCE, TAG},
     mac::HmacKey,
+    residue::wiped,
 };
 
 const ALG: u8 = 1;
@@ -105,18 +106,24 @@ impl Wrapper {
     }
 
     pub(super) fn wrap(&self, key: &SecretKey, aad: &[u8]) -> Result<WrappedKey, WrapError> {
-        let nonce = Nonces::with_thread(|nonces| nonces.nonce())?;
-        let mut ct = Zeroizing::new(*key.expose());
-        let tag = self.cipher.seal(&nonce, aad, ct.as_mut()).map_err(|_| WrapError::Malformed)?;
-        let mut bytes = [&[ALG], &nonce[..], &ct[..], &tag].concat();
-        bytes.extend(self.commitment.tag(&[&bytes, aad]));
-        Ok(WrappedKey(bytes))
+        wiped(|| self.seal(key, aad))
     }
 
     pub(super) fn unwrap(&self, wrapped: &WrappedKey, aad: &[u8]) -> Result<SecretKey, WrapError> {
-        let text = self.open(&wrapped.0, aad)?;
-        let key: [u8; 32] = text.as_slice().try_into().map_err(|_| WrapError::Malformed)?;
-        Ok(SecretKey::new(key))
+        wiped(|| {
+            let text = self.open(&wrapped.0, aad)?;
+            let key = text.as_array::<32>().ok_or(WrapError::Malformed)?;
+            Ok(SecretKey::filled(|room| room.copy_from_slice(key)))
+        })
+    }
+
+    fn seal(&self, key: &SecretKey, aad: &[u8]) -> Result<WrappedKey, WrapError> {
+        let nonce = Nonces::with_thread(|nonces| nonces.nonce())?;
+        let mut ct = Zeroizing::new(key.expose().to_vec());
+        let tag = self.cipher.seal(&nonce, aad, &mut ct).map_err(|_| WrapError::Malformed)?;
+        let mut bytes = [&[ALG], &nonce[..], &ct[..], &tag].concat();
+        bytes.extend(self.commitment.tag(&[&bytes, aad]));
+        Ok(WrappedKey(bytes))
     }
 
     /// Opens a committed ciphertext of any length.

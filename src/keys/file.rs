@@ -167,7 +167,10 @@ impl Provider for FileProvider {
     }
 
     fn legacy_root(&self) -> Result<Option<RootKey>, ProviderError> {
-        Ok(Some(RootKey::from_secret(SecretKey::new(*self.secret()?.expose()))))
+        let secret = self.secret()?;
+        Ok(Some(RootKey::from_secret(SecretKey::filled(|room| {
+            room.copy_from_slice(secret.expose())
+        }))))
     }
 }
 

@@ -125,6 +125,8 @@ impl Provider for MemoryProvider {
     }
 
     fn legacy_root(&self) -> Result<Option<RootKey>, ProviderError> {
-        Ok(Some(RootKey::from_secret(SecretKey::new(*self.0.expose()))))
+        Ok(Some(RootKey::from_secret(SecretKey::filled(|room| {
+            room.copy_from_slice(self.0.expose())
+        }))))
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod entry;
 mod error;
+pub mod escrow;
 pub mod file;
 pub mod harden;
 pub mod life;

@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::ring::Ring;
 use crate::{
     base::{
-        class::{ClassParams, Equality, Mode, Rung, ValueType, Years},
+        class::{ClassParams, Commitment, Equality, Mode, Rung, ValueType, Years},
         ident::ClassId,
     },
     crypto::normal,
 };
 
+/// The one commitment there is: HMAC-SHA256, sixteen bytes of it (flag C).
+const COMMITMENT: &str = "com.1";
 /// The one padding there is: to a multiple of 16 up to 256 bytes, PADMÉ above.
 const PADDING: &str = "pad.1";
 
@@ -34,6 +36,9 @@ pub struct Registered {
     /// The years of its dates, where they are not all; absent in logs older than the member.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     years: Option<Span>,
+    /// Left out where envelopes carry none, as in every log that is older than the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commitment: Option<String>,
 }
 
 /// Years as the log spells them.
@@ -84,6 +89,10 @@ impl Registered {
                 .collect(),
             padding: PADDING.to_owned(),
             years: Span::unless_all(params.years),
+            commitment: match params.commitment {
+                Commitment::Absent => None,
+                Commitment::Carried => Some(COMMITMENT.to_owned()),
+            },
         }
     }
 
@@ -117,7 +126,13 @@ impl Registered {
         let equality = equality.ok_or_else(|| unknown("normal form", &self.normal.join(", ")))?;
         let years = self.years.map_or(Some(Years::ALL), Span::years);
         let years = years.ok_or_else(|| unknown("range", "years"))?;
-        let params = ClassParams { id: self.id(), mode, ty, rungs, equality, years };
+        let commitment = match self.commitment.as_deref() {
+            None => Commitment::Absent,
+            Some(COMMITMENT) if mode != Mode::Deterministic => Commitment::Carried,
+            Some(other) => return Err(unknown("commitment", other)),
+        };
+        let id = self.id();
+        let params = ClassParams { id, mode, ty, rungs, equality, years, commitment };
         let today = Self::new(&params);
         if today.padding != self.padding {
             return Err(unknown("padding", &self.padding));
@@ -135,7 +150,11 @@ impl fmt::Display for Registered {
         if !self.rungs.is_empty() {
             write!(f, ", match [{}] ({})", self.rungs.join(", "), self.normal.join(", "))?;
         }
-        write!(f, ", padding {}", self.padding)
+        write!(f, ", padding {}", self.padding)?;
+        match &self.commitment {
+            Some(commitment) => write!(f, ", commitment {commitment}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -193,10 +212,25 @@ mod tests {
             ),
             (Mode::Deterministic, ValueType::Date, vec![], Equality::Exact),
         ] {
-            let years = Years::ALL;
-            let params = ClassParams { id: ClassId::new("c-x"), mode, ty, rungs, equality, years };
+            let (id, years, commitment) = (ClassId::new("c-x"), Years::ALL, Commitment::Absent);
+            let params = ClassParams { id, mode, ty, rungs, equality, years, commitment };
             assert_eq!(Registered::new(&params).params().unwrap(), params);
+            let params = ClassParams { commitment: Commitment::Carried, ..params };
+            let read = Registered::new(&params).params();
+            assert_eq!(read.ok(), (mode != Mode::Deterministic).then_some(params));
         }
+    }
+
+    #[test]
+    fn a_register_without_the_member_is_one_without_commitments() {
+        let old = r#"{"id": "c-res", "mode": "random", "type": "text", "match": [], "normal": [],
+            "padding": "pad.1"}"#;
+        let old: Registered = serde_json::from_str(old).unwrap();
+        assert_eq!(old.params().unwrap().commitment, Commitment::Absent);
+        assert!(!serde_json::to_string(&old).unwrap().contains("commitment"));
+        let mut newer = old;
+        newer.commitment = Some("com.9".to_owned());
+        assert!(newer.params().unwrap_err().to_string().contains("com.9"));
     }
 
     #[test]
@@ -208,6 +242,7 @@ mod tests {
             rungs: vec![Rung::Eq],
             equality: Equality::Exact,
             years: Years::ALL,
+            commitment: Commitment::Absent,
         };
         let mut registered = Registered::new(&params);
         registered.normal = vec!["eq.9".to_owned()];

@@ -70,6 +70,11 @@ pub trait Provider: Send + Sync {
     /// Unwraps what was wrapped for this place. Anything else is an error, never another key.
     fn unwrap(&self, wrapped: &[u8], place: &Place) -> Result<RootKey, ProviderError>;
 
+    /// The root key itself, where it comes from elsewhere than out of a slot.
+    fn brought(&self) -> Option<RootKey> {
+        None
+    }
+
     /// The root key of a store of format 1, whose provider kept the root key itself.
     fn legacy_root(&self) -> Result<Option<RootKey>, ProviderError> {
         Ok(None)
@@ -124,6 +129,9 @@ pub enum ProviderError {
         /// Which.
         path: PathBuf,
     },
+    /// A root key was to be wrapped by what only brings one.
+    #[error("the root key in escrow wraps nothing and is wrapped by nothing")]
+    NotKept,
     /// The operating system gives no random bytes.
     #[error("no random bytes from the operating system")]
     NoEntropy(#[source] getrandom::Error),

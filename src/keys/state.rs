@@ -302,9 +302,7 @@ fn genuine<'m>(
 
 fn class_key(key: &RingKey, tenant: &Tenant, class: &ClassParams) -> Result<ClassKey, KeysError> {
     Ok(match params::ring_of(class.mode) {
-        Ring::Data => {
-            ClassKey::Data(Arc::new(DataClassKey::derive(key, tenant, &class.id, class.mode)?))
-        }
+        Ring::Data => ClassKey::Data(Arc::new(DataClassKey::of_class(key, tenant, class)?)),
         Ring::Index => ClassKey::Index(Arc::new(IndexClassKey::derive(key, tenant, &class.id)?)),
     })
 }

@@ -234,6 +234,9 @@ fn root(
         let legacy = provider.legacy_root()?;
         return Ok((legacy.ok_or(KeysError::NoRoot { kind: provider.kind() })?, 1));
     };
+    if let Some(brought) = provider.brought() {
+        return Ok((brought, generation));
+    }
     // Another tenant than the configured one is named when the log is read.
     let first = records.first().and_then(|first| Entry::parse(&first.body).ok());
     let (tenant, instance) = match first {

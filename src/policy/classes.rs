@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crate::base::{
-    class::{ClassParams, Mode, ValueType},
+    class::{ClassParams, Commitment, Mode, ValueType},
     ident::{ClassId, ClassName},
 };
 
@@ -96,6 +96,7 @@ fn class(name: &str, at: Place, node: &Node, problems: &mut Problems) -> Option<
         Some(node) => types::read(node, problems),
         None => Some(ValueType::Text),
     };
+    let committed = fields.optional("committed");
     let max_chars = fields.optional("max_chars");
     let ladder = fields.optional("match");
     let equality = fields.optional("equality");
@@ -117,10 +118,11 @@ fn class(name: &str, at: Place, node: &Node, problems: &mut Problems) -> Option<
     let equality = ladder::equality(mode, ty, equality, problems);
     let rungs = ladder::rungs(mode, ty, ladder, problems);
     ladder::agrees(&rungs, equality, at, problems);
+    let commitment = commitment(mode, committed, problems);
     let (years, at_most) = ladder::span(ty, &rungs, range, problems);
     let sort = sort::read(ty, order, collation, problems);
     let (id, mask, on_integrity) = (id?, mask?, on_integrity?);
-    let params = ClassParams { id, mode, ty, rungs, equality, years };
+    let params = ClassParams { id, mode, ty, rungs, equality, years, commitment };
     let name = ClassName::new(name);
     let line = at.line;
     let class = Class { name, params, at_most, sort, mask, on_integrity, line };
@@ -138,6 +140,20 @@ const MODES: &[(&str, Mode)] = &[
 
 const ON_INTEGRITY: &[(&str, OnIntegrity)] =
     &[("fail", OnIntegrity::Fail), ("mark", OnIntegrity::Mark)];
+
+fn commitment(mode: Mode, node: Option<&Node>, problems: &mut Problems) -> Commitment {
+    let Some(node) = node else { return Commitment::Absent };
+    match truth(node, "committed", problems) {
+        Some(true) if mode == Mode::Deterministic => {
+            let message = "a deterministic class carries no commitment";
+            let remedy = "leave committed out, or use mode random or searchable";
+            problems.error(node.at, message, remedy);
+            Commitment::Absent
+        }
+        Some(true) => Commitment::Carried,
+        Some(false) | None => Commitment::Absent,
+    }
+}
 
 fn class_id(node: &Node, problems: &mut Problems) -> Option<ClassId> {
     let id = text(node, "id", problems)?;

@@ -157,9 +157,13 @@ impl Opening {
         if rule.right == Right::Sealed && !is_watched {
             let Ok(parsed) = envelope::parse(text) else { return Ok(None) };
             let kid = parsed.kid();
-            let is_bound = parsed.flags().bond() == Bond::Record;
+            let (flags, params) = (parsed.flags(), &rule.class.params);
+            let is_bound = flags.bond() == Bond::Record;
             self.learn(kid)?;
-            if self.keys.class_of(kid) != Some(&rule.class.params.id) || is_bound != rule.is_bound {
+            let is_of_class = self.keys.class_of(kid) == Some(&params.id)
+                && flags.commitment() == params.commitment
+                && is_bound == rule.is_bound;
+            if !is_of_class {
                 return Ok(None);
             }
             self.note(kid);

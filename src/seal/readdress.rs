@@ -18,7 +18,7 @@ use crate::{
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
-    crypto::{Typed, envelope, normal, successor},
+    crypto::{Typed, envelope, normal, successor, wiped},
     keys::{Opened, Snapshot},
     model::{Bound, Filter, Operation, Placement, Replacement, Test, Use, UseKind},
     policy::{
@@ -48,7 +48,7 @@ pub fn readdress(plan: &Plan, op: &Operation, keys: &Snapshot) -> Result<Rewritt
                 readdress.refine.order_by(op, rule, place)?;
                 Some(Replacement::Removed)
             }
-            Some(rule) => readdress.replace(op, rule, one)?,
+            Some(rule) => wiped(|| readdress.replace(op, rule, one))?,
             None => None,
         });
     }
@@ -146,6 +146,7 @@ impl Readdress<'_> {
         }
         let typed = |text: &Plaintext| match self.keys.open(text.expose()) {
             Opened::Value { typed, .. } => Some(typed),
+            Opened::Unavailable(_) => None,
             Opened::Fails { .. } | Opened::NotOurs => literal(class, text.expose()).ok(),
         };
         let either = mixed::either(class, &filter.test, replacement, typed)

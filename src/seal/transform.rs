@@ -26,6 +26,7 @@ use super::{
 };
 use crate::{
     base::refusal::{Code, Refusal},
+    crypto::wiped,
     keys::Snapshot,
     model::Node,
     policy::{
@@ -237,20 +238,20 @@ impl<D: Direction> Transform<D> {
                 Ok(())
             }
             Body::Empty => Err(Code::UnexpectedBody.into()),
-            Body::Open(windows) => windows.push(input, out),
+            Body::Open(windows) => wiped(|| windows.push(input, out)),
             Body::Pass => {
                 out.extend_from_slice(input);
                 Ok(())
             }
-            Body::Patch(patch) => patch.push(input),
+            Body::Patch(patch) => wiped(|| patch.push(input)),
             Body::Refuse(_) if input.is_empty() => Ok(()),
             Body::Refuse(code) => Err((*code).into()),
             Body::Refused => Err(Code::Internal.into()),
-            Body::Seal(windows) => windows.push(input, out),
+            Body::Seal(windows) => wiped(|| windows.push(input, out)),
             Body::Search(stream, keys) => stream.push(input, keys).map(|()| {
                 out.extend_from_slice(input);
             }),
-            Body::Sort(windows, held) => windows.push(input, held).and_then(|()| {
+            Body::Sort(windows, held) => wiped(|| windows.push(input, held)).and_then(|()| {
                 let fits = held.len() <= MAX_WINDOW;
                 if fits { Ok(()) } else { Err(Code::TooManyRecords.into()) }
             }),
@@ -266,22 +267,22 @@ impl<D: Direction> Transform<D> {
         let mut refined = Refined::default();
         let (tally, written) = match self.body {
             Body::Open(mut windows) => {
-                windows.finish(out)?;
+                wiped(|| windows.finish(out))?;
                 refined = windows.visit.watch.refined;
                 (windows.visit.tally, Written::default())
             }
             Body::Empty | Body::Pass | Body::Refuse(_) | Body::Search(..) => Default::default(),
             Body::Patch(mut patch) => {
-                patch.finish(out)?;
+                wiped(|| patch.finish(out))?;
                 (patch.visit.tally, patch.visit.written)
             }
             Body::Refused => return Err(Code::Internal.into()),
             Body::Seal(mut windows) => {
-                windows.finish(out)?;
+                wiped(|| windows.finish(out))?;
                 (windows.visit.tally, windows.visit.written)
             }
             Body::Sort(mut windows, mut held) => {
-                windows.finish(&mut held)?;
+                wiped(|| windows.finish(&mut held))?;
                 let places = windows.visit.watch.permutation()?;
                 reorder::reorder(&held, &places, out).ok_or(Code::UpstreamUnreadable)?;
                 refined = windows.visit.watch.refined;

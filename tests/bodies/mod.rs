@@ -91,6 +91,15 @@ impl Lab {
         }))
     }
 
+    /// The same where values of modes r and s commit to their keys.
+    pub fn committed() -> Self {
+        let committed =
+            |policy: String, mode| policy.replace(mode, &format!("{mode} committed: true,"));
+        Self::of(
+            &["mode: random,", "mode: searchable,"].into_iter().fold(POLICY.to_owned(), committed),
+        )
+    }
+
     fn of(policy: &str) -> Self {
         let text = policy.to_owned();
         let dir = tempfile::tempdir().unwrap();

@@ -13,7 +13,7 @@ use bodies::{Lab, in_pieces, patients, whole};
 use http::{HeaderMap, Method};
 use labseal::{
     base::{
-        class::{ClassParams, Equality, Mode, Rung, ValueType, Years},
+        class::{ClassParams, Commitment, Equality, Mode, Rung, ValueType, Years},
         ident::{ClassId, EntityName, FieldName, Tenant},
         secret::{Plaintext, SecretKey},
     },
@@ -296,68 +296,88 @@ fn dialect() -> Box<dyn Dialect> {
 
 /// The keys of one class, for each mode.
 struct ClassKeys {
-    random: DataClassKey,
-    searchable: DataClassKey,
+    data: Vec<(Mode, Commitment, DataClassKey)>,
     index: IndexClassKey,
 }
 
+/// A way to store values.
+type Way = (Mode, Commitment);
+
+const WAYS: [Way; 5] = [
+    (Mode::Deterministic, Commitment::Absent),
+    (Mode::Random, Commitment::Absent),
+    (Mode::Random, Commitment::Carried),
+    (Mode::Searchable, Commitment::Absent),
+    (Mode::Searchable, Commitment::Carried),
+];
+
 static CLASS: LazyLock<ClassKeys> = LazyLock::new(|| {
     let ring = RingKey::from_secret(SecretKey::new([7; 32]));
-    let (tenant, class) = (Tenant::new("main"), ClassId::new("c"));
-    let data = |mode| DataClassKey::derive(&ring, &tenant, &class, mode).expect("names are short");
-    ClassKeys {
-        random: data(Mode::Random),
-        searchable: data(Mode::Searchable),
-        index: IndexClassKey::derive(&ring, &tenant, &class).expect("names are short"),
-    }
+    let tenant = Tenant::new("main");
+    let data = WAYS.into_iter().filter(|(mode, _)| *mode != Mode::Deterministic).map(|way| {
+        let key = DataClassKey::of_class(&ring, &tenant, &params(way)).expect("names are short");
+        (way.0, way.1, key)
+    });
+    let index = IndexClassKey::derive(&ring, &tenant, &params(WAYS[0]).id);
+    ClassKeys { data: data.collect(), index: index.expect("names are short") }
 });
+
+fn params((mode, commitment): Way) -> ClassParams {
+    let rungs = if mode == Mode::Searchable { vec![Rung::Eq] } else { Vec::new() };
+    let (id, ty, equality) = (ClassId::new("c"), ValueType::Text, Equality::Exact);
+    ClassParams { id, mode, ty, rungs, equality, years: Years::ALL, commitment }
+}
+
+fn data_key((mode, commitment): Way) -> &'static DataClassKey {
+    let found = CLASS.data.iter().find(|key| (key.0, key.1) == (mode, commitment));
+    &found.expect("every way but d has one").2
+}
 
 /// Envelopes: read from any bytes, and made of any bytes.
 pub fn envelope(data: &[u8]) {
     read_envelope(data);
     let value = Typed::new(Kind::Bytes, Plaintext::new(data.to_vec()));
     let flipped = usize::from(data.first().copied().unwrap_or(0));
-    for mode in [Mode::Deterministic, Mode::Random, Mode::Searchable] {
-        if mode == Mode::Deterministic && data.len() > MAX_DETERMINISTIC {
+    for way in WAYS {
+        if way.0 == Mode::Deterministic && data.len() > MAX_DETERMINISTIC {
             continue;
         }
-        let mut text = seal_in(mode, &value);
-        let rungs = if mode == Mode::Searchable { vec![Rung::Eq] } else { Vec::new() };
-        let (id, ty, equality) = (ClassId::new("c"), ValueType::Text, Equality::Exact);
-        let params = ClassParams { id, mode, ty, rungs, equality, years: Years::ALL };
-        assert_eq!(text.len(), size::envelope_len(&params, data.len()), "{mode:?}");
-        let opened = open_in(mode, &text).expect("what was sealed opens");
-        assert_eq!((opened.kind, opened.value.expose()), (Kind::Bytes, data), "{mode:?}");
+        let mut text = seal_in(way, &value);
+        assert_eq!(text.len(), size::envelope_len(&params(way), data.len()), "{way:?}");
+        let opened = open_in(&text).expect("what was sealed opens");
+        assert_eq!((opened.kind, opened.value.expose()), (Kind::Bytes, data), "{way:?}");
         let around = [b"x\"".as_slice(), &text, b"\" ls1"].concat();
-        assert_eq!(envelope::find(&around, 0), Some(2..2 + text.len()), "{mode:?}");
+        assert_eq!(envelope::find(&around, 0), Some(2..2 + text.len()), "{way:?}");
         // Nothing that differs in a bit opens.
         let at = flipped * 31 % text.len();
         text[at] ^= 1 << (flipped % 7);
-        assert!(open_in(mode, &text).is_none(), "{mode:?} opens with byte {at} changed");
+        assert!(open_in(&text).is_none(), "{way:?} opens with byte {at} changed");
     }
 }
 
-fn seal_in(mode: Mode, value: &Typed) -> Vec<u8> {
+fn seal_in(way: Way, value: &Typed) -> Vec<u8> {
     let (mut out, nonces) = (Vec::new(), &mut Nonces::new());
-    match mode {
+    match way.0 {
         Mode::Deterministic => seal_deterministic(&CLASS.index, value, &mut out),
-        Mode::Random => seal_random(&CLASS.random, value, nonces, &mut out),
+        Mode::Random => seal_random(data_key(way), value, nonces, &mut out),
         Mode::Searchable => {
             let ladder = Ladder::new(&CLASS.index, &[Rung::Eq], Equality::Exact, value);
             let ladder = ladder.expect("one rung");
-            seal_searchable(&CLASS.searchable, &ladder, Parity::Odd, value, nonces, &mut out)
+            seal_searchable(data_key(way), &ladder, Parity::Odd, value, nonces, &mut out)
         }
     }
     .expect("no value here is too long");
     out
 }
 
-fn open_in(mode: Mode, text: &[u8]) -> Option<Typed> {
+/// What the key of the mode and flags that the text claims makes of it.
+fn open_in(text: &[u8]) -> Option<Typed> {
     let parsed = envelope::parse(text).ok()?;
-    match mode {
+    let way = (parsed.mode(), parsed.flags().commitment());
+    match way.0 {
         Mode::Deterministic => open_deterministic(&CLASS.index, &parsed).ok(),
-        Mode::Random => open_random(&CLASS.random, &parsed).ok(),
-        Mode::Searchable => open_searchable(&CLASS.searchable, &parsed).ok(),
+        Mode::Random => open_random(data_key(way), &parsed).ok(),
+        Mode::Searchable => open_searchable(data_key(way), &parsed).ok(),
     }
 }
 

@@ -4,6 +4,7 @@
 // Tests may.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod committed;
 mod crash;
 mod frozen;
 #[path = "../kit/mod.rs"]
@@ -21,7 +22,7 @@ use std::{path::Path, sync::Arc};
 
 use labseal::{
     base::{
-        class::{ClassParams, Equality, Mode, Rung, ValueType, Years},
+        class::{ClassParams, Commitment, Equality, Mode, Rung, ValueType, Years},
         clock::SystemClock,
         ident::{ClassId, Tenant},
         secret::SecretKey,
@@ -69,8 +70,15 @@ fn open(address: &StoreAddress) -> Result<Keys, KeysError> {
 }
 
 fn class(id: &str, mode: Mode, ty: ValueType, rungs: &[Rung]) -> ClassParams {
-    let (rungs, equality, years) = (rungs.to_vec(), Equality::Exact, Years::ALL);
-    ClassParams { id: ClassId::new(id), mode, ty, rungs, equality, years }
+    ClassParams {
+        id: ClassId::new(id),
+        mode,
+        ty,
+        rungs: rungs.to_vec(),
+        equality: Equality::Exact,
+        years: Years::ALL,
+        commitment: Commitment::Absent,
+    }
 }
 
 fn classes() -> Vec<ClassParams> {

@@ -178,7 +178,8 @@ impl Labseal {
         self.launch(command);
     }
 
-    fn launch(&mut self, mut command: Command) {
+    /// Starts `run` with this command for the binary, and waits until it is ready.
+    pub fn launch(&mut self, mut command: Command) {
         command.arg("run").arg("--config").arg(self.config()).args(["--log-level", "trace"]);
         command.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1");
         let log = self.folder.path().join("run.log");

@@ -31,7 +31,7 @@ impl hkdf::KeyType for Bytes32 {
     }
 }
 
-fn kdf(ring: &[u8; 32], label: &str, class: &Class) -> [u8; 32] {
+pub fn kdf(ring: &[u8; 32], label: &str, class: &Class) -> [u8; 32] {
     let context = tuple(&[class.tenant.as_bytes(), class.id.as_bytes()]);
     let prk = hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, ring);
     let parts = [b"labseal/v1\0", label.as_bytes(), &context];
@@ -103,8 +103,15 @@ pub fn seal(
     let key = kdf(ring, &format!("enc-{mode}"), class);
     let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM_SIV, &key).unwrap());
     cipher
-        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut text)
+        .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(&aad), &mut text)
         .unwrap();
-    let body = [&[flags], kid, &nonce, &text].concat();
+    let header = [&[flags], kid, &nonce[..]].concat();
+    let mut commitment = Vec::new();
+    if flags & 8 != 0 {
+        let so_far = format!("ls1{head}{}", URL_SAFE_NO_PAD.encode(&header));
+        commitment = mac(kdf(ring, "com", class), &[so_far.as_bytes(), &aad].concat());
+        commitment.truncate(16);
+    }
+    let body = [header, commitment, text].concat();
     format!("ls1{head}{}", URL_SAFE_NO_PAD.encode(body))
 }
