@@ -141,7 +141,24 @@ pub(super) fn one_or_many(members: BTreeMap<String, Node<FieldRef>>, unit: Unit)
         return Node::default();
     }
     let one = Node { members, record: unit == Unit::Record, ..Node::default() };
-    Node { elements: Some(Box::new(one.clone())), ..one }
+    let element = match unit {
+        Unit::Part => last_of_each(&one),
+        Unit::Record => one.clone(),
+    };
+    Node { elements: Some(Box::new(element)), ..one }
+}
+
+/// The server gathers embedded records as `jsonb`, which keeps the last of the members of one name.
+/// Should another one follow after all, it is taken for the first.
+fn last_of_each(node: &Node<FieldRef>) -> Node<FieldRef> {
+    let last = |first: &Node<FieldRef>| {
+        let chain = std::iter::successors(Some(first), |node| node.again.as_deref());
+        let last = last_of_each(chain.last().unwrap_or(first));
+        let again = first.again.as_ref().map(|_| Box::new(Node { again: None, ..first.clone() }));
+        Node { again, ..last }
+    };
+    let members = node.members.iter().map(|(key, first)| (key.clone(), last(first))).collect();
+    Node { members, ..node.clone() }
 }
 
 /// Whether a selection is grouped: an aggregate at its own level, or spread into it.
