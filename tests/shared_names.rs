@@ -121,6 +121,7 @@ fn a_column_and_a_relation_of_one_name_are_told_apart() {
         "id,orders!patient(*,patient(id))",
         "id,orders!patient(id,code,code:patients!doctor(name,mrn))",
         "id,orders!patient(code:id,code)",
+        "id,orders!patient(patients!patient(name:orders!patient(id),id,*))",
         "id,orders!patient(id,patients!doctor(mrn,mrn:orders!patient(code,patients)))",
     ] {
         let target = format!("/patients?select={select}&order=id");

@@ -125,8 +125,8 @@ fn same_error(direct: &[(String, Json)], sealed: &[(String, Json)]) -> bool {
             return before(direct) == before(sealed);
         }
         // Whichever row it came to first.
-        if code == "22P02" && key == "message" {
-            let before = |text: &str| text.split_once(": ").map(|(text, _)| text.to_owned());
+        if code == "22P02" && (key == "message" || key == "details" && direct.contains("Token")) {
+            let before = |text: &str| text.split([':', '\\']).next().map(str::to_owned);
             return before(direct) == before(sealed);
         }
         let masks = match code {
