@@ -118,6 +118,11 @@ fn a_column_and_a_relation_of_one_name_are_told_apart() {
         "*,mrn:orders!patient(code)",
         "mrn,mrn:orders!patient(id)",
         "name:orders!doctor(code),name",
+        "id,orders!patient(*,patient(id))",
+        "id,orders!patient(id,code,code:patients!doctor(name,mrn))",
+        "id,orders!patient(code:id,code)",
+        "id,orders!patient(patients!patient(name:orders!patient(id),id,*))",
+        "id,orders!patient(id,patients!doctor(mrn,mrn:orders!patient(code,patients)))",
     ] {
         let target = format!("/patients?select={select}&order=id");
         assert_eq!(pair.same(&Request::get(&target)), None, "{target}");

