@@ -45,7 +45,7 @@ fn what_the_example_keeps_is_beside_the_file() {
     let config = Config::load(&deploy("labseal.yaml")).unwrap();
     assert_eq!(config.audit_dir, deploy("audit"));
     assert_eq!(config.policy.path(), deploy("policy.yaml"));
-    assert_eq!(config.keys.provider.path(), deploy("root.key"));
+    assert_eq!(config.keys.provider.path(), Some(&*deploy("root.key")));
 }
 
 /// systemd, where the machine has it (Debian package `systemd`).

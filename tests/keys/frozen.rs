@@ -13,8 +13,8 @@ use labseal::{
     crypto::{Kind, Typed},
     keys::{
         Keys, Opened, Snapshot,
-        file::{FileProvider, Passphrase},
-        provider::Settings,
+        file::{FileProvider, Passphrase, Settings},
+        named::Named,
     },
 };
 use serde::Deserialize;
@@ -68,7 +68,7 @@ fn restored() -> TempDir {
 }
 
 fn open(folder: &Path, passphrase: &str) -> Keys {
-    let passphrase = Passphrase::File(folder.join(passphrase));
+    let passphrase = Passphrase::Named(Named::File(folder.join(passphrase)));
     let provider = FileProvider::new(Settings { path: folder.join("root.key"), passphrase });
     let clock = Arc::new(SystemClock);
     Keys::open(&super::sqlite(folder), &provider, &Tenant::new("frozen-lab"), clock).unwrap()

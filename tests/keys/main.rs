@@ -4,14 +4,17 @@
 // Tests may.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod aws_kms;
 mod crash;
 mod frozen;
 #[path = "../kit/mod.rs"]
 mod kit;
 mod life;
 mod log;
+mod pkcs11;
 mod provider;
 mod replica;
+mod rig;
 mod root;
 mod rotation;
 mod snapshot;

@@ -4,6 +4,7 @@
 //! and its bytes alone. A part stops what it started when it is dropped, by process id.
 //!
 //! `stand` puts the parts together; `postgres`, `postgrest`, `labseal` and `plain` start servers;
+//! `softhsm` and `kms` are what root keys are wrapped by;
 //! `tee` and `fake` record what an upstream sees; `client` speaks bytes; `canary` searches;
 //! `script` is what an unmodified client of the lab does.
 
@@ -16,6 +17,7 @@ pub mod fake;
 pub mod front;
 pub mod http;
 pub mod kinto;
+pub mod kms;
 pub mod labseal;
 pub mod long;
 pub mod numbers;
@@ -25,6 +27,7 @@ pub mod postgres;
 pub mod postgrest;
 pub mod process;
 pub mod script;
+pub mod softhsm;
 pub mod stand;
 pub mod tee;
 
