@@ -184,7 +184,7 @@ fn keys_are_listed_rotated_and_listed_again() {
 fn the_index_ring_is_not_rotated() {
     let lab = lab();
     done(lab.path(), &INIT);
-    let args = ["keys", "rotate", "--config", "labseal.yaml", "--ring", "index"];
+    let args = ["keys", "rotate", "--config", "labseal.yaml", "index"];
     let ran = labseal(lab.path(), &args);
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("sealed again"), "{}", ran.err);

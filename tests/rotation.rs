@@ -123,7 +123,8 @@ fn stream(labseal: &Labseal, from: u32, stop: &AtomicBool) -> Vec<u32> {
 
 #[test]
 fn a_run_killed_amid_writes_and_rotations_loses_nothing() {
-    let mut stand = Stand::start();
+    // One that was killed is waited for until its lease is over.
+    let mut stand = Stand::keyed(&Postgres::shared(), "lease: 3s");
     let mut acknowledged = Vec::new();
     for round in 0..4 {
         let stop = Arc::new(AtomicBool::new(false));
@@ -201,4 +202,29 @@ fn with_the_key_log_in_postgresql_rotations_and_restarts_are_the_same() {
     let refused = stand.labseal.cli(&["keys", "list"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("rolled back"), "{said}");
+}
+
+#[test]
+fn root_rotations_killed_at_any_moment_lose_nothing() {
+    let mut stand = Stand::keyed(&Postgres::shared(), "lease: 3s");
+    let start = kit::now();
+    stand.labseal.must(&["keys", "rotate", "root"]);
+    let whole = start.elapsed();
+    let kills = 12;
+    for n in 0..kills {
+        let mut rotation = stand.labseal.begin(&["keys", "rotate", "root"]);
+        let jitter = u32::from(random::<1>()[0]) % 8;
+        std::thread::sleep(whole * (n * 8 + jitter) / (kills * 8));
+        rotation.kill();
+        write(&stand, n);
+    }
+    assert_eq!(everything_opens(&stand), kills as usize);
+    stand.labseal.stop();
+    stand.labseal.run();
+    assert_eq!(everything_opens(&stand), kills as usize);
+    // What was cut short is settled by whoever comes next, and nothing of an older root key is left.
+    stand.labseal.must(&["keys", "rotate", "root"]);
+    let status = stand.labseal.must(&["keys", "status", "--json"]);
+    assert!(status.contains(r#""handover":false"#), "{status}");
+    assert_eq!(everything_opens(&stand), kills as usize);
 }

@@ -30,8 +30,16 @@ pub enum Asking {
 
 /// Opens the keys of a configuration. May ask for the passphrase, if none is configured.
 pub fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Keys> {
-    let provider = provider(config, Asking::Once)?;
-    Ok(Keys::open(&store_address(config)?, provider.as_ref(), &config.tenant, clock)?)
+    open_keys_by(config, provider(config, Asking::Once)?.as_ref(), clock)
+}
+
+/// The same, by a provider that is at hand.
+pub fn open_keys_by(
+    config: &Config,
+    provider: &dyn Provider,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Keys> {
+    Ok(Keys::open(&store_address(config)?, provider, &config.tenant, clock)?)
 }
 
 /// What makes this process a replica of the configuration.
@@ -44,7 +52,9 @@ pub fn membership(config: &Config) -> Membership {
         grace: section.grace,
         auto_rotate: section.auto_rotate.map(rotates),
         // What is counted ahead by one that dies is to bring no rotation forward by much.
-        block: section.auto_rotate.map_or(1 << 22, |(_, values)| (values / 64).clamp(1, 1 << 22)),
+        block: section
+            .auto_rotate
+            .map_or(1 << 22, |(_, values)| (values / 64).clamp(1 << 10, 1 << 22)),
         ..Membership::new(host())
     }
 }

@@ -64,7 +64,12 @@ pub(super) async fn rotate(sidecar: Arc<Sidecar>) {
     loop {
         tokio::time::sleep(LOOK).await;
         let keys = sidecar.keys.clone();
-        let outcome = tokio::task::spawn_blocking(move || keys.auto_rotate(keys::WAIT)).await;
+        let outcome = tokio::task::spawn_blocking(move || {
+            // Whoever brought another root key may have been cut short.
+            keys.settle(keys::WAIT)?;
+            keys.auto_rotate(keys::WAIT)
+        });
+        let outcome = outcome.await;
         match outcome {
             Ok(Ok(Some(rotated))) => {
                 tracing::info!(version = rotated.version, "the data ring was rotated");

@@ -82,7 +82,7 @@ impl Custody {
                 (Vec::new(), Some(duty))
             }
             ProviderSection::File { path, .. } => {
-                back_up.push((path.path().display().to_string(), "root key"));
+                back_up.push((path.path().display().to_string(), "wrapping key"));
                 let recovery = FileProvider::recovery_path(path.path()).display().to_string();
                 (vec![(secret, "passphrase"), (recovery, "recovery")], None)
             }

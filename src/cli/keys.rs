@@ -1,23 +1,28 @@
-//! `labseal keys`: what there is, and rotation. Both work while `labseal run` is live.
+//! `labseal keys`: what there is, rotation, and what is done to one version. All of it works while
+//! `labseal run` is live.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+mod rotate;
+mod status;
+mod turn;
 
-use comfy_table::{ContentArrangement, Table, presets};
-use serde_json::{Value, json};
+use std::{io::IsTerminal as _, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use serde_json::Value;
 
 use crate::{
     app::custody,
     base::{
-        clock::{SystemClock, rfc3339},
+        clock::SystemClock,
         ident::{ClassId, Kid},
     },
     config::Config,
-    keys::{KeyVersion, Keys, Ring, Rotated},
+    keys::{Keys, Ring, life::Turn},
 };
 
 use super::check::Unusable;
 
-/// List and rotate keys
+/// Show and rotate keys, and say what may be done with a version
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -26,13 +31,27 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Mark a version that others may have: it seals no more, and opens so that its values can be
+    /// sealed anew
+    ///
+    /// Cannot be taken back. The version that seals is refused: rotate first.
+    Compromise(turn::Args),
     /// Show every key version, its state, and the kid of each class under it
     List(Source),
-    /// Make a new key version and seal with it from now on; values sealed before still open
+    /// End a suspension
+    Resume(turn::Args),
+    /// Make a new key and use it from now on; values sealed before still open
     ///
-    /// Asks nothing, touches no data, and works while `labseal run` is live, which uses the new key
-    /// within a second. Back up the key store afterwards.
-    Rotate(Rotate),
+    /// Asks nothing, touches no data, and works while `labseal run` is live: the key comes into use
+    /// when every live replica has acknowledged it. If one does not in time it is named, the key is left
+    /// pre-active, and the next `rotate` goes on from there. Back up the key store afterwards.
+    Rotate(rotate::Args),
+    /// Show rings, versions, root key, providers and replicas
+    Status(Source),
+    /// Open nothing under a version until `resume`
+    ///
+    /// The version that seals is refused: rotate first.
+    Suspend(turn::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,13 +64,27 @@ struct Source {
     json: bool,
 }
 
-#[derive(Debug, clap::Args)]
-struct Rotate {
-    #[command(flatten)]
-    source: Source,
-    /// Which ring: `data`; `index` is refused, with the reason
-    #[arg(long, value_enum, default_value_t = Which::Data)]
-    ring: Which,
+impl Source {
+    fn config(&self) -> Result<Config, Unusable> {
+        Config::load(&self.config).map_err(Unusable)
+    }
+
+    fn keys(&self) -> anyhow::Result<Keys> {
+        custody::open_keys(&self.config()?, Arc::new(SystemClock))
+    }
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    match args.command {
+        Command::Compromise(args) => turn::run(&args, Turn::Compromise)?,
+        Command::List(source) => status::list(&source.keys()?.describe()?, source.json),
+        Command::Resume(args) => turn::run(&args, Turn::Resume)?,
+        Command::Rotate(args) => rotate::run(&args)?,
+        Command::Status(source) => status::status(&source.keys()?.status()?, source.json),
+        Command::Suspend(args) => turn::run(&args, Turn::Suspend)?,
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -60,79 +93,44 @@ enum Which {
     Index,
 }
 
-/// Runs the command.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let source = match &args.command {
-        Command::List(source) => source,
-        Command::Rotate(rotate) => &rotate.source,
-    };
-    let config = Config::load(&source.config).map_err(Unusable)?;
-    let keys = custody::open_keys(&config, Arc::new(SystemClock))?;
-    match &args.command {
-        Command::List(_) => list(&keys.describe()?, source.json),
-        Command::Rotate(Rotate { ring, .. }) => {
-            let ring = match ring {
-                Which::Data => Ring::Data,
-                Which::Index => Ring::Index,
-            };
-            rotated(&rotate(&keys, ring)?, source.json);
+impl Which {
+    fn ring(self) -> Ring {
+        match self {
+            Self::Data => Ring::Data,
+            Self::Index => Ring::Index,
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
-fn rotate(keys: &Keys, ring: Ring) -> anyhow::Result<Rotated> {
-    Ok(keys.rotate(ring)?)
+/// Asks whether to go on, or takes `--yes`. Nobody to ask is a no.
+fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        bail!("{question}\nthere is no terminal to ask on; repeat the command with --yes");
+    }
+    anstream::eprint!("{question} [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("no answer")?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => bail!("nothing was done"),
+    }
 }
 
-fn list(versions: &[KeyVersion], json: bool) {
-    if json {
-        let versions: Vec<Value> = versions
-            .iter()
-            .map(|version| {
-                json!({
-                    "ring": version.ring.as_str(),
-                    "version": version.version,
-                    "state": version.state.as_str(),
-                    "created": rfc3339(version.created),
-                    "kids": by_class(&version.kids),
-                })
-            })
-            .collect();
-        anstream::println!("{}", Value::from(versions));
-        return;
-    }
-    let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED);
-    table.set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["ring", "version", "state", "created", "kids"]);
-    for version in versions {
-        table.add_row([
-            version.ring.to_string(),
-            version.version.to_string(),
-            version.state.as_str().to_owned(),
-            rfc3339(version.created),
-            lines(&version.kids),
-        ]);
-    }
-    anstream::println!("{table}");
-}
-
-fn rotated(rotated: &Rotated, json: bool) {
-    if json {
-        let object = json!({
-            "ring": rotated.ring.as_str(),
-            "version": rotated.version,
-            "kids": by_class(&rotated.kids),
-        });
-        anstream::println!("{object}");
-        return;
-    }
-    anstream::println!("Version {} of the {} ring is active.", rotated.version, rotated.ring);
-    if !rotated.kids.is_empty() {
-        anstream::println!("{}", lines(&rotated.kids));
-    }
-    anstream::println!("Values sealed before still open. Back up the key store now.");
+/// `30s`, `5m`: how long to wait.
+fn wait(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err("write a whole number and s, m or h".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "write a whole number and s, m or h")?;
+    Ok(Duration::from_secs(number.saturating_mul(unit).min(86_400)))
 }
 
 fn by_class(kids: &[(ClassId, Kid)]) -> Value {

@@ -51,7 +51,7 @@ enum Command {
     Init(init::Args),
     /// Say what an envelope tells about itself; never opens it
     Inspect(inspect::Args),
-    /// List and rotate keys
+    /// Show and rotate keys, and say what may be done with a version
     Keys(keys::Args),
     /// Write manual pages
     Man(man::ManArgs),

@@ -42,7 +42,7 @@ pub mod store;
 mod turns;
 mod writer;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic::Ordering};
 
 use arc_swap::ArcSwap;
 
@@ -235,10 +235,11 @@ impl Inner {
             self.provide(member, writer)?;
             snapshot.belong(member.clone(), self.this.clone());
         }
+        let sealing = snapshot.sealing_version();
         self.snapshot.store(Arc::new(snapshot));
-        match self.member.get() {
-            Some(member) => self.beat(member, writer),
-            None => Ok(()),
-        }
+        let Some(member) = self.member.get() else { return Ok(()) };
+        // Before anybody is told: whoever holds older keys looks here before it seals.
+        member.sealing.store(sealing.unwrap_or_default(), Ordering::Release);
+        self.beat(member, writer)
     }
 }

@@ -23,7 +23,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -48,6 +48,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// How long the judgement stands that nobody knows a key.
 const JUDGED: Duration = Duration::from_secs(1);
+
+/// How long the row of one that died is kept, for people to see.
+const FORGOTTEN: Duration = Duration::from_secs(7 * 86_400);
 
 /// A lease that a row which cannot be believed is given at most.
 const UNBELIEVED: Duration = Duration::from_secs(60);
@@ -118,6 +121,8 @@ pub(super) struct Member {
     /// When the last row that arrived was about to be sent: nanoseconds since `born`, and
     /// milliseconds since 1970.
     sent: (AtomicU64, AtomicU64),
+    /// The version of the data ring that seals in the newest snapshot.
+    pub(super) sealing: AtomicU32,
     /// When a key that nobody knew was last looked for.
     looked: Mutex<Option<Instant>>,
     pub(super) meters: Meters,
@@ -132,6 +137,7 @@ impl Member {
             born: clock.instant(),
             clock,
             sent: (AtomicU64::new(0), AtomicU64::new(0)),
+            sealing: AtomicU32::new(0),
             looked: Mutex::new(None),
             meters: Meters::new(settings.block, settings.hard_stop),
             settings,
@@ -286,6 +292,9 @@ impl Keys {
         let _ = self.0.member.set(member);
         let mut writer = self.writer();
         writer.catch_up()?;
+        for seen in writer.store.replicas()?.iter().filter(|seen| seen.age > FORGOTTEN) {
+            writer.store.forget(&seen.row.id)?;
+        }
         self.0.publish(&mut writer)
     }
 

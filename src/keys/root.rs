@@ -40,7 +40,9 @@ impl Keys {
         wait: Duration,
     ) -> Result<Rerooted, KeysError> {
         // A rotation that was cut short is finished, which is all that was wanted then.
-        self.settle(wait)?;
+        if let Some(finished) = self.settle(wait)? {
+            return Ok(finished);
+        }
         let place = {
             let mut writer = self.writer();
             writer.catch_up()?;
@@ -79,15 +81,10 @@ impl Keys {
     }
 
     /// Erases the handover, if there is one, when every live replica has the root key.
-    pub fn settle(&self, wait: Duration) -> Result<(), KeysError> {
-        let pending = {
-            let mut writer = self.writer();
-            writer.catch_up()?;
-            let root = writer.state.rings()?.root().clone();
-            self.0.publish(&mut writer)?;
-            root.handover.map(|epoch| (epoch, root.generation))
-        };
-        let Some((epoch, generation)) = pending else { return Ok(()) };
+    pub fn settle(&self, wait: Duration) -> Result<Option<Rerooted>, KeysError> {
+        self.refresh()?;
+        let root = self.writer().state.rings()?.root().clone();
+        let (Some(epoch), generation) = (root.handover, root.generation) else { return Ok(None) };
         self.acknowledged(epoch, wait)?;
         let mut writer = self.writer();
         for _ in 0..ATTEMPTS {
@@ -102,7 +99,8 @@ impl Keys {
                 break;
             }
         }
-        self.0.publish(&mut writer)
+        self.0.publish(&mut writer)?;
+        Ok(Some(Rerooted { generation, epoch }))
     }
 
     /// Adds a slot of another provider, which can unwrap the root key from then on. Its name.

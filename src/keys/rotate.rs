@@ -40,6 +40,10 @@ pub struct Rotated {
     pub version: u32,
     /// The kid of each class under it.
     pub kids: Vec<(ClassId, Kid)>,
+    /// The entry that activated it, or found it active.
+    pub epoch: u64,
+    /// Whether every live replica seals with it by now.
+    pub in_use: bool,
 }
 
 impl Keys {
@@ -65,7 +69,7 @@ impl Keys {
         let Some((version, epoch)) = staged else { return Err(KeysError::Contended) };
         watch(Step::Staged);
         self.acknowledged(epoch, wait)?;
-        self.activate(ring, version, watch)
+        self.activate(ring, version, wait, watch)
     }
 
     /// Rotates the data ring if its active version has come to the limits of [`super::AutoRotate`]. However
@@ -74,7 +78,7 @@ impl Keys {
         let Some(worn) = self.worn()? else { return Ok(None) };
         let Some((version, epoch)) = self.stage(Ring::Data, Some(worn))? else { return Ok(None) };
         self.acknowledged(epoch, wait)?;
-        self.activate(Ring::Data, version, &|_| ()).map(Some)
+        self.activate(Ring::Data, version, wait, &|_| ()).map(Some)
     }
 
     /// Stores a new pre-active version, or finds the one that is there. None if the active version
@@ -100,11 +104,13 @@ impl Keys {
         Err(KeysError::Contended)
     }
 
-    /// Makes a staged version active, unless somebody else has.
+    /// Makes a staged version active, unless somebody else has. It is active whether or not all
+    /// replicas say in time that they seal with it: that they open with it, they have said before.
     fn activate(
         &self,
         ring: Ring,
         version: u32,
+        wait: Duration,
         watch: &dyn Fn(Step),
     ) -> Result<Rotated, KeysError> {
         let mut writer = self.writer();
@@ -121,7 +127,11 @@ impl Keys {
             watch(Step::Published);
             let kids = writer.state.rings()?.version(ring, version).map(|version| &version.kids);
             let kids = kids.into_iter().flatten().map(|(class, kid)| (class.clone(), *kid));
-            return Ok(Rotated { ring, version, kids: kids.collect() });
+            let kids = kids.collect();
+            let epoch = writer.state.log().next().saturating_sub(1);
+            drop(writer);
+            let in_use = self.acknowledged(epoch, wait).is_ok();
+            return Ok(Rotated { ring, version, kids, epoch, in_use });
         }
         Err(KeysError::Contended)
     }

@@ -5,7 +5,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{Arc, Weak, atomic::Ordering},
 };
 
 use super::{
@@ -224,6 +224,11 @@ impl Snapshot {
         Ok(Self { epoch, classes, kids, data, life: None })
     }
 
+    /// The version of the data ring that seals.
+    pub(super) fn sealing_version(&self) -> Option<u32> {
+        self.data
+    }
+
     /// Makes this the keys of a replica.
     pub(super) fn belong(&mut self, member: Arc<Member>, owner: Weak<Inner>) {
         let meter = self.data.map(|version| member.meters.of(version));
@@ -335,9 +340,12 @@ impl Snapshot {
     /// The newest keys, if another version seals by now: who has acknowledged that seals with no other,
     /// however long an exchange goes on with the keys that it began with.
     fn superseded(&self) -> Option<Arc<Self>> {
-        let owner = self.life.as_ref()?.owner.upgrade()?;
-        let newest = owner.snapshot.load();
-        (newest.epoch > self.epoch && newest.data != self.data).then(|| newest.clone())
+        let life = self.life.as_ref()?;
+        if Some(life.member.sealing.load(Ordering::Acquire)) == self.data {
+            return None;
+        }
+        let newest = life.owner.upgrade()?.snapshot.load_full();
+        (newest.epoch > self.epoch && newest.data != self.data).then_some(newest)
     }
 
     /// A replica seals while the others wait for it, and what it has counted.

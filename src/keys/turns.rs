@@ -26,6 +26,8 @@ pub struct Change {
     pub due: Option<Duration>,
     /// The entry of the log that says so.
     pub epoch: u64,
+    /// Whether every live replica goes by it.
+    pub in_force: bool,
 }
 
 impl Keys {
@@ -50,11 +52,12 @@ impl Keys {
         }
         let after = found.standing.turned(turn, self.0.clock.wall()).map_err(refused)?;
         let epoch = writer.state.log().next();
-        Ok(Change { ring, version, from, to: after.state, due: after.due, epoch })
+        Ok(Change { ring, version, from, to: after.state, due: after.due, epoch, in_force: false })
     }
 
-    /// Turns a version. Destroying waits until every live replica has acknowledged that the version
-    /// is retired. Activation is [`Keys::rotate`]'s.
+    /// Turns a version. Before one is retired or destroyed, every live replica has to have acknowledged
+    /// what was done to it before: that another one seals, that it opens nothing. Afterwards it is
+    /// waited for their acknowledgement, but what is done is done. Activation is [`Keys::rotate`]'s.
     pub fn turn(
         &self,
         ring: Ring,
@@ -62,7 +65,7 @@ impl Keys {
         turn: Turn,
         wait: Duration,
     ) -> Result<Change, KeysError> {
-        if turn == Turn::Destroy {
+        if matches!(turn, Turn::Destroy | Turn::Retire) {
             let change = self.foresee(ring, version, turn)?;
             self.acknowledged(change.epoch.saturating_sub(1), wait)?;
         }
@@ -78,7 +81,9 @@ impl Keys {
             }
             if writer.commit(draft, self.0.clock.as_ref())? == Appended::Done {
                 self.0.publish(&mut writer)?;
-                return Ok(change);
+                drop(writer);
+                let in_force = self.acknowledged(change.epoch, wait).is_ok();
+                return Ok(Change { in_force, ..change });
             }
         }
         Err(KeysError::Contended)

@@ -252,3 +252,31 @@ fn a_server_that_is_away_is_an_error_that_names_it() {
     assert!(matches!(error, StoreError::Server { .. }));
     assert!(error.to_string().contains("postgres://127.0.0.1/keys"), "{error}");
 }
+
+#[test]
+fn a_store_of_the_first_version_gets_the_tables_that_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = kit::Postgres::shared().database("");
+    let address = StoreAddress::parse(&settings(&database.uri(), folder.path())).unwrap();
+    let mut store = address.create().unwrap();
+    assert_eq!(store.append(&[record(0, "a")], &NONE).unwrap(), Appended::Done);
+    database.sql("drop table labseal_key_material, labseal_key_usage, labseal_replicas");
+    // Many at once, as when all replicas are replaced by newer ones.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| assert_eq!(address.open().unwrap().material().unwrap().len(), 0));
+        }
+    });
+    assert_eq!(address.open().unwrap().load(0).unwrap(), [record(0, "a")]);
+    // A user who may not make them is told what to grant.
+    database.sql(
+        "create role reader login; grant select, insert, update, delete on labseal_key_log to reader; \
+         drop table labseal_key_usage; revoke create on schema public from public",
+    );
+    let uri = database.uri().replace("postgres@", "reader@");
+    let Err(refused) = StoreAddress::parse(&settings(&uri, folder.path())).unwrap().open() else {
+        panic!("opened")
+    };
+    let text = refused.to_string();
+    assert!(text.contains("labseal_key_usage") && text.contains("CREATE"), "{text}");
+}

@@ -29,6 +29,8 @@ pub struct Setup {
     extra: String,
     bind: Option<String>,
     store: String,
+    /// Further members of `keys:`.
+    keys: String,
 }
 
 impl Setup {
@@ -37,7 +39,7 @@ impl Setup {
         let policy = policy.to_owned();
         let (listener, extra) = (String::new(), String::new());
         let store = "sqlite:labseal.db".to_owned();
-        Self { policy, upstream, listener, extra, bind: None, store }
+        Self { policy, upstream, listener, extra, bind: None, store, keys: String::new() }
     }
 
     /// With TLS; the paths are relative to the configuration.
@@ -58,6 +60,12 @@ impl Setup {
         self
     }
 
+    /// With these members of `keys:` as well.
+    pub fn keys(mut self, members: &str) -> Self {
+        self.keys = format!(", {members}");
+        self
+    }
+
     /// With these lines after the others in the configuration.
     pub fn also(mut self, yaml: &str) -> Self {
         self.extra.push_str(yaml);
@@ -66,6 +74,23 @@ impl Setup {
 
     /// Writes the files and runs `init`, without `run`. `prepare` may add files to the folder.
     pub fn init(self, prepare: impl FnOnce(&Path)) -> Labseal {
+        let this = self.files(prepare);
+        this.must(&["init"]);
+        this
+    }
+
+    /// Starts another replica of `first`, with its keys, in a folder of its own.
+    pub fn beside(self, first: &Labseal) -> Labseal {
+        let mut labseal = self.files(|folder| {
+            for name in ["root.key", "passphrase"] {
+                std::fs::copy(first.folder().join(name), folder.join(name)).expect("a copy");
+            }
+        });
+        labseal.run();
+        labseal
+    }
+
+    fn files(self, prepare: impl FnOnce(&Path)) -> Labseal {
         let folder = TempDir::with_prefix("labseal-run-").expect("a temporary folder");
         let (address, ops) = (free_address(), free_address());
         let path = folder.path();
@@ -84,9 +109,10 @@ impl Setup {
              - {{name: lims, bind: \"{bind}\"{listener}}}\napis:\n  - {{name: lims-db, listener: \
              lims, path_prefix: /, upstream: \"http://{upstream}\"}}\nkeys: {{store: \
              \"{store}\", provider: {{kind: file, path: root.key, passphrase: \
-             \"file:passphrase\"}}}}\ntenant: main\naudit: {{dir: audit}}\nadmin: {{socket: \
+             \"file:passphrase\"}}{keys_also}}}\ntenant: main\naudit: {{dir: audit}}\nadmin: {{socket: \
              labseal.sock, ops: \"{ops}\"}}\n{extra}",
             store = self.store,
+            keys_also = self.keys,
             listener = self.listener,
             upstream = self.upstream,
             extra = self.extra,
@@ -94,9 +120,7 @@ impl Setup {
         std::fs::write(path.join("labseal.yaml"), config).expect("the configuration is written");
         prepare(path);
         let stranger = key();
-        let this = Labseal { server: None, address, ops, keys, stranger, folder };
-        this.must(&["init"]);
-        this
+        Labseal { server: None, address, ops, keys, stranger, folder }
     }
 
     /// Writes the files, runs `init`, starts `run` and waits until it is ready.

@@ -4,8 +4,8 @@
 //! and its bytes alone. A part stops what it started when it is dropped, by process id.
 //!
 //! `stand` puts the parts together; `postgres`, `postgrest`, `labseal` and `plain` start servers;
-//! `softhsm` and `kms` are what root keys are wrapped by;
-//! `tee` and `fake` record what an upstream sees; `client` speaks bytes; `canary` searches;
+//! `softhsm` and `kms` are what root keys are wrapped by; `tee` and `fake` record what an upstream sees;
+//! `cut` is a wire that can be cut; `client` speaks bytes; `canary` searches;
 //! `script` is what an unmodified client of the lab does.
 
 // Each test crate uses its own part of the kit.
@@ -13,6 +13,7 @@
 
 pub mod canary;
 pub mod client;
+pub mod cut;
 pub mod fake;
 pub mod front;
 pub mod http;

@@ -1,7 +1,7 @@
 //! A real PostgreSQL 15 in a temporary folder.
 
 use std::{
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
@@ -132,6 +132,16 @@ impl Database {
     /// The URI for PostgREST.
     pub fn uri(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{}", self.server.port, self.name)
+    }
+
+    /// The same through another port.
+    pub fn uri_through(&self, address: SocketAddr) -> String {
+        format!("postgres://postgres@{address}/{}", self.name)
+    }
+
+    /// Where the server listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.server.port))
     }
 
     /// Runs statements as the database's owner, beside every API; rows are lines, columns have `|`.

@@ -77,6 +77,14 @@ impl Stand {
         Self { labseal, tee, direct }
     }
 
+    /// The lab with further members of `keys:`.
+    pub fn keyed(server: &Arc<Postgres>, members: &str) -> Self {
+        let direct = Direct::sealed(server);
+        let tee = Tee::start(direct.address());
+        let labseal = Setup::new(policy::LAB, tee.address()).keys(members).start();
+        Self { labseal, tee, direct }
+    }
+
     /// Sends a request as one of the callers.
     pub fn send(&self, caller: &str, request: Request) -> Answer {
         request.key(self.labseal.key(caller)).send(self.labseal.address())
