@@ -33,6 +33,7 @@ use crate::{
     base::{
         class::ClassParams,
         clock::{Clock, SystemClock},
+        day::Day,
     },
     config::{self, Bind, Config},
     dialect::{DIALECTS, Dialect},
@@ -98,7 +99,7 @@ impl App {
         let audit = Audit::open(&config.audit_dir, clock.clone())?;
         let metrics = Metrics::new();
         let digest = revision.policy.digest();
-        metrics.policy_in_force(digest);
+        metrics.policy_in_force(digest, &revision.policy.migrating());
         metrics.key_epoch(keys.snapshot().epoch());
         let limits = limits(&config);
         let revision = ArcSwap::from_pointee(revision);
@@ -153,6 +154,13 @@ pub fn load_policy(config: &Config) -> anyhow::Result<Revision> {
     }
     for warning in warnings.iter().chain(&compared) {
         tracing::warn!("{warning}");
+    }
+    // Told louder, but no reason to stand still: see `policy::migration`.
+    for found in policy.overdue(Day::of(SystemClock.wall())) {
+        match found.severity {
+            Severity::Error => tracing::error!("{found}"),
+            Severity::Warning => tracing::warn!("{found}"),
+        }
     }
     let dialects = build_dialects(&policy).map_err(|found| anyhow!(spelled(&found)))?;
     Ok(Revision::new(policy, dialects))
@@ -339,10 +347,13 @@ impl Running {
                 Milestone::ReloadRefused
             }
         };
-        let digest = self.sidecar.revision.load().policy.digest();
+        let revision = self.sidecar.revision.load();
+        let digest = revision.policy.digest();
         let reloaded = milestone == Milestone::Reloaded;
         match reloaded {
-            true => self.sidecar.metrics.policy_in_force(digest),
+            true => {
+                self.sidecar.metrics.policy_in_force(digest, &revision.policy.migrating());
+            }
             false => self.sidecar.metrics.policy_refused(),
         }
         self.sidecar.audit.note(Notice { milestone, policy: digest });

@@ -82,6 +82,10 @@ fn a_view_answers_by_class_and_cannot_be_probed() {
     let masked = format!(r#"[{{"mrn":"{canary}","surname":"Q••••"}}]"#);
     assert_eq!(read("billing"), masked);
     canaries.assert_none("blind caller", read("blind").as_bytes());
+    // Who is denied a class gets not even its envelopes, by whatever name they come.
+    let denied = format!(r#"[{{"mrn":"{canary}","surname":null}}]"#);
+    assert_eq!(read("writer"), denied);
+    assert!(read("archivist").contains(r#""surname":"ls1s"#));
     let probe = Request::get(&format!("/roster?mrn=eq.{canary}"));
     assert_refused(&stand.send("lims", probe), "LS207", &canaries);
     canaries.assert_none("PostgREST", &stand.tee.received());

@@ -181,6 +181,41 @@ fn keys_are_listed_rotated_and_listed_again() {
 }
 
 #[test]
+fn everything_there_is_can_be_seen_and_a_dry_run_changes_none_of_it() {
+    let lab = lab();
+    done(lab.path(), &INIT);
+    let config = ["--config", "labseal.yaml"];
+    let keys = |args: &[&str]| done(lab.path(), &[&["keys"], args, &config].concat());
+    let before = keys(&["status"]);
+    for words in ["Root key: 1", "wrapped by file key", "No replica runs", "active", "index"] {
+        assert!(before.contains(words), "{words}: {before}");
+    }
+    assert!(keys(&["rotate", "--dry-run"]).contains("Version 2"));
+    assert!(keys(&["rotate", "root", "--dry-run"]).contains("Root key 2"));
+    let json = |args: &[&str]| -> Value { serde_json::from_str(&keys(args)).unwrap() };
+    assert_eq!(json(&["rotate", "--dry-run", "--json"])["next"], 2);
+    let versions = json(&["status", "--json"])["versions"].as_array().unwrap().len();
+    assert_eq!(
+        (versions, json(&["status", "--json"])["root"]["generation"].clone()),
+        (2, 1.into())
+    );
+
+    keys(&["rotate"]);
+    assert_eq!(json(&["compromise", "1", "--dry-run", "--json"])["state"], "compromised");
+    assert_eq!(json(&["status", "--json"])["versions"][0]["state"], "decrypt_only");
+    let suspended = json(&["suspend", "1", "--yes", "--json"]);
+    assert_eq!(
+        (&suspended["from"], &suspended["in_force"]),
+        (&"decrypt_only".into(), &true.into())
+    );
+    assert!(keys(&["resume", "1"]).contains("is decrypt_only; it was suspended"));
+    assert_eq!(json(&["rotate", "root", "--json"])["root"], 2);
+    assert!(keys(&["status"]).contains("Root key: 2"));
+    let missing = labseal(lab.path(), &[&["keys", "resume", "7"][..], &config].concat());
+    assert!(missing.code == 1 && missing.err.contains("keys status"), "{}", missing.err);
+}
+
+#[test]
 fn the_index_ring_is_not_rotated() {
     let lab = lab();
     done(lab.path(), &INIT);
@@ -289,4 +324,42 @@ fn a_text_that_is_no_envelope_is_told_where_it_goes_wrong() {
         assert!(ran.err.contains(words), "{}", ran.err);
         assert_eq!(ran.out, "");
     }
+}
+
+#[test]
+fn a_class_that_differs_from_the_register_is_found_by_check_as_run_refuses_it() {
+    let lab = lab();
+    let check = ["check", "--config", "labseal.yaml"];
+    let before = labseal(lab.path(), &check);
+    assert_eq!(before.code, 0, "{}{}", before.out, before.err);
+    assert!(before.out.contains("warning: classes were not compared with the key log"));
+    done(lab.path(), &INIT);
+    assert_eq!(done(lab.path(), &check), "both files can be used\n");
+
+    let other = POLICY.replace("match: [eq]", "match: [ieq, eq]");
+    fs::write(lab.path().join("policy.yaml"), other).unwrap();
+    let found = labseal(lab.path(), &check);
+    assert_eq!(found.code, 1);
+    let words = "class c-name was registered as: mode searchable, type text, match [eq]";
+    let at = "policy.yaml:5:1: error: ";
+    assert!(found.out.contains(words) && found.out.contains(at), "{}", found.out);
+    let refused = labseal(lab.path(), &["run", "--config", "labseal.yaml"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains(words), "{}", refused.err);
+
+    // Nothing of it is written, so that the policy as it was is still right.
+    fs::write(lab.path().join("policy.yaml"), POLICY).unwrap();
+    assert_eq!(done(lab.path(), &check), "both files can be used\n");
+    let config = CONFIG.replace(", passphrase: \"file:passphrase\"", "");
+    fs::write(lab.path().join("labseal.yaml"), config).unwrap();
+    let unasked = labseal(lab.path(), &check);
+    assert_eq!(unasked.code, 0);
+    assert!(unasked.out.contains("no passphrase is configured"), "{}", unasked.out);
+    private(&lab.path().join("passphrase"), "another\n");
+    fs::write(lab.path().join("labseal.yaml"), CONFIG).unwrap();
+    let locked = labseal(lab.path(), &[&check[..], &["--json"]].concat());
+    let report: Value = serde_json::from_str(&locked.out).unwrap();
+    assert_eq!((locked.code, &report["usable"]), (0, &Value::Bool(true)));
+    let message = report["diagnostics"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("classes were not compared with the key log: "), "{message}");
 }

@@ -41,7 +41,7 @@ fn load(name: &str) -> Config {
 #[test]
 fn every_accepted_file_loads_without_warnings() {
     let files = files("accept");
-    assert_eq!(files.len(), 4);
+    assert_eq!(files.len(), 5);
     for file in files {
         let config = Config::load(&file).unwrap_or_else(|found| panic!("{}", shown(&found)));
         assert_eq!(shown(config.warnings()), "", "{file:?}");
@@ -51,7 +51,7 @@ fn every_accepted_file_loads_without_warnings() {
 #[test]
 fn every_rejected_file_is_rejected_with_all_its_problems_and_places() {
     let files = files("reject");
-    assert_eq!(files.len(), 9);
+    assert_eq!(files.len(), 10);
     for file in files {
         let found = Config::load(&file).expect_err(&file.display().to_string());
         let said = shown(&found);
@@ -107,6 +107,25 @@ fn a_provider_is_what_its_section_says() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_replica_rotates_by_itself_unless_it_is_told_not_to() {
+    let usual = load("design.yaml").keys.replica;
+    let (lease, grace) = (Duration::from_secs(10), Duration::from_secs(86_400));
+    assert_eq!((usual.lease, usual.grace), (lease, grace));
+    assert_eq!(usual.auto_rotate, Some((365, 1 << 32)));
+    let replica = load("replica.yaml").keys.replica;
+    assert_eq!(
+        (replica.lease, replica.grace),
+        (Duration::from_secs(30), Duration::from_secs(7_200))
+    );
+    assert_eq!(replica.auto_rotate, Some((90, 1 << 32)));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("labseal.yaml");
+    let text = fs::read_to_string(fixtures("accept").join("replica.yaml")).unwrap();
+    fs::write(&path, text.replace("{days: 90}", "off")).unwrap();
+    assert_eq!(Config::load(&path).unwrap().keys.replica.auto_rotate, None);
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn route(pattern: &str, path: &[&str], query: &[&str], fields: &[&str]) -> Route
         bind: None,
         is_open: false,
         form: Vec::new(),
+        may_name: Vec::new(),
     }
 }
 
@@ -303,5 +304,38 @@ fn the_fields_of_a_form_are_in_requests_alone() {
         [(&["$.mrn"][..], &["mrn"][..]), (&["$[*].a"], &["mrn"]), (&["$"], &["a"])]
     {
         assert_eq!(form(fields, names).err().map(|errors| errors.len()), Some(1), "{fields:?}");
+    }
+}
+
+#[test]
+fn a_value_that_names_a_protected_field_is_refused_unless_the_parameter_may() {
+    let declared = RouteDecl {
+        may_name: vec!["_fields".to_owned()],
+        ..route("GET /people", &[], &["q"], &["$.items[*].last_name", "$.mrn", "$.tags[*]", "$"])
+    };
+    let routes = vec![RouteDecl { fields: declared.fields[..3].to_vec(), ..declared }];
+    let dialect = try_build(&Surface { routes, ..Surface::default() }).unwrap();
+    let code = |target: &str| {
+        let (method, headers) = (Method::GET, HeaderMap::new());
+        let read = dialect.classify(Head { method: &method, target, headers: &headers });
+        read.err().map(|refusal| refusal.code)
+    };
+    for query in [
+        "_sort=mrn",
+        "_sort=-MRN",
+        "sort=id,last_name",
+        "order=lastName.desc",
+        "order_by=last-name%20asc",
+        "s=items.last_name%3Adesc",
+        "sort%5B%5D=mrn",
+        "x=%6drn",
+        "group=tags",
+        "orderByMrn=&sort=%7B%22mrn%22%3A1%7D",
+    ] {
+        let found = code(&format!("/people?{query}"));
+        assert!(matches!(found, Some(Code::NamedByValue)), "{query}: {found:?}");
+    }
+    for query in ["_sort=id", "_fields=mrn,last_name", "q=mrn", "sort=", "sort", "x=surname,mrns"] {
+        assert_eq!(code(&format!("/people?{query}")), None, "{query}");
     }
 }

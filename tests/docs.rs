@@ -29,6 +29,30 @@ fn every_refusal_is_explained_with_its_own_words_and_no_other_is() {
 }
 
 #[test]
+fn tests_that_the_http_checklist_names_are_there() {
+    let mut sources = String::new();
+    let mut folders = vec![PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension() {
+                None if path.is_dir() => folders.push(path),
+                Some(kind) if kind == "rs" => sources += &fs::read_to_string(path).unwrap(),
+                _ => {}
+            }
+        }
+    }
+    let doc = doc("http.md");
+    let (_, list) = doc.split_once("## The checklist").unwrap();
+    let named: Vec<_> =
+        list.split('`').skip(1).step_by(2).filter(|name| name.contains('_')).collect();
+    assert!(named.len() >= 35, "{}", named.len());
+    for name in named {
+        assert!(sources.contains(&format!("fn {name}()")), "{name}");
+    }
+}
+
+#[test]
 fn links_between_documents_lead_somewhere() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs");
     let mut links = BTreeSet::new();

@@ -18,7 +18,7 @@ use labseal::{
         postgrest::{Kind, OPERATORS},
     },
     keys::{Keys, StoreAddress, memory::MemoryProvider},
-    model::{Replacement, Test, UseKind},
+    model::{Alternative, Replacement, Test, UseKind},
     policy::Policy,
     seal,
 };
@@ -40,6 +40,8 @@ apis:
       public.d: {fields: {mrn: {class: d}}}
       public.s: {fields: {mrn: {class: s}}}
       public.r: {fields: {mrn: {class: r}}}
+      public.d2: {fields: {mrn: {class: d, migration: {state: dual, until: 2099-12-31}}}}
+      public.s2: {fields: {mrn: {class: s, migration: {state: dual, until: 2099-12-31}}}}
 "#;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -110,6 +112,20 @@ fn symbols(replacement: &Replacement, query: &str) -> String {
     };
     let mut rung = String::new();
     match replacement {
+        Replacement::Either(found) => {
+            for one in found {
+                match one {
+                    Alternative::Envelope(text) => name(text, 'E'),
+                    Alternative::Range(low, high) => {
+                        name(low, 'P');
+                        name(high, 'Q');
+                    }
+                    Alternative::Bound { .. }
+                    | Alternative::Like { .. }
+                    | Alternative::Same { .. } => {}
+                }
+            }
+        }
         Replacement::Exact(texts) => texts.iter().flatten().for_each(|text| name(text, 'E')),
         Replacement::Ranges(ranges) => {
             for (low, high) in ranges.iter().flatten() {
@@ -127,6 +143,8 @@ fn symbols(replacement: &Replacement, query: &str) -> String {
     for (stored, word) in words {
         text = text.replace(&stored, &word);
     }
+    // Quotes, and nothing else in the samples, are percent-encoded.
+    let text = text.replace("%22", "\"").replace("%25", "%");
     format!("`{text}`{rung}")
 }
 
@@ -145,8 +163,8 @@ fn shows(test: &Test, cells: &[String]) -> &'static str {
 fn table() -> String {
     let lab = Lab::new();
     let mut text = String::from(
-        "| test | `deterministic` | `searchable`, `match: [ieq, eq]` | `random` | shows the API |\n\
-         |---|---|---|---|---|\n",
+        "| test | `deterministic` | `searchable`, `match: [ieq, eq]` | `random` | shows the API | \
+         `deterministic` in migration | `searchable` in migration |\n|---|---|---|---|---|---|---|\n",
     );
     let mut rows = 0;
     for operator in OPERATORS {
@@ -163,7 +181,10 @@ fn table() -> String {
             if let Kind::Closed(why) = operator.kind {
                 shows = format!("nothing: {why}");
             }
-            text.push_str(&format!("| `mrn={sample}` | {} | {shows} |\n", cells.join(" | ")));
+            // What is answered of envelopes is asked of values in clear too, and the other way round.
+            let mixed = ["d2", "s2"].map(|table| lab.cell(table, sample));
+            let (cells, mixed) = (cells.join(" | "), mixed.join(" | "));
+            text.push_str(&format!("| `mrn={sample}` | {cells} | {shows} | {mixed} |\n"));
             rows += 1;
         }
     }

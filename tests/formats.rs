@@ -168,6 +168,9 @@ fn csv_updates_and_upserts_as_without_labseal() {
         request.returning().body(body.as_bytes())
     };
     both.same(&csv("PATCH", "/patients?mrn=eq.M1", "last_name,bed\n\"Alm, A\",7\n"));
+    // A row of one empty cell is none to the server, so nothing may be sealed in it.
+    let one = both.post("/patients?select=mrn", "text/csv", "mrn\n\"\"\nM7\n\n\"\"");
+    assert_eq!((one.status, one.text()), (201, r#"[{"mrn":"M7"}]"#.to_owned()));
     let upsert = csv("POST", "/patients?on_conflict=mrn", "mrn,last_name\nM2,Lind\nM3,Rask\n");
     let merged = both.same(&upsert.header("Prefer", "resolution=merge-duplicates"));
     assert_eq!(merged.status, 201, "{}", merged.text());
@@ -220,9 +223,25 @@ fn calls_take_forms_and_csv_and_answer_csv_as_without_labseal() {
         assert_eq!(rows.as_array().map(Vec::len), Some(usize::from(body != "mrn=x")));
         assert_eq!(csv.contains("last_name"), body != "mrn=x", "{csv}");
     }
+    // The server heads them in the order of the names.
+    for (select, code) in [("last_name,mrn", None), ("*", None), ("mrn,last_name", Some("LS107"))] {
+        let target = format!("/rpc/find_patient?select={select}");
+        for call in
+            [Request::post(&target, r#"{"mrn":"M1"}"#), Request::get(&format!("{target}&mrn=M1"))]
+        {
+            let call = call.header("Accept", "text/csv");
+            match code {
+                None => assert!(both.same(&call).text().contains("M1")),
+                Some(code) => {
+                    let refused = both.stand.send("lims", call);
+                    assert_eq!(refused.header("Labseal-Error"), Some(code), "{select}");
+                }
+            }
+        }
+    }
     let sent = both.stand.tee.requests();
     let calls = sent.iter().filter(|request| request.start.contains("/rpc/"));
-    assert_eq!(calls.filter(|call| call.text().contains("ls1d")).count(), 8);
+    assert_eq!(calls.filter(|call| call.text().contains("ls1d")).count(), 10);
 
     let call = Request::new("POST", "/rpc/patient_count").header("Content-Type", FORM).body(b"");
     both.same(&call);
@@ -278,6 +297,8 @@ fn csv_and_forms_that_servers_read_differently_are_refused() {
             send("text/csv", format!("mrn,ward\n{canary},A,B\n")),
             send("text/csv", format!("mrn,ward\n\"{canary},A\n")),
             send("text/csv", format!("ward\n\0{canary}\n")),
+            send("text/csv", format!("\u{feff}\nmrn\n{canary}\n")),
+            send("text/csv", format!(" \t\nmrn\n{canary}\n")),
             send("text/csv", String::new()),
             send(FORM, format!("ward=A;mrn={canary}")),
         ]
@@ -291,6 +312,8 @@ fn csv_and_forms_that_servers_read_differently_are_refused() {
     all_refused("LS113", |canary| {
         vec![
             send("text/csv", format!("MRN\n{canary}\n")),
+            send("text/csv", format!("\u{feff}mrn\n{canary}\n")),
+            send("text/csv", format!("'mrn'\n{canary}\n")),
             send("text/csv", format!("ward;mrn\nA;{canary}\n")),
             send(FORM, format!("mrn+={canary}")),
             send(FORM, format!("patient[mrn]={canary}")),

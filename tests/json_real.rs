@@ -32,6 +32,7 @@ apis:
     routes:
       - match: "GET /v1/buckets/lab/collections/patients/records"
         query: {name: name}
+        may_name: [_fields]
         fields: {"$.data[*].id": {class: mrn}, "$.data[*].name": {class: name}, "$.data[*].note": {class: note}, "$.data[*].contacts[*].phone": {class: note}}
       - match: "DELETE /v1/buckets/lab/collections/patients/records"
         query: {name: name}
@@ -221,7 +222,12 @@ fn preconditions_are_kept_by_the_etags_that_were_given_out() {
     assert_eq!(changed.json()["data"]["name"], "second");
     let late = real.send("lims", Request::patch(&target, &body("third")).header("If-Match", &etag));
     assert_eq!(late.status, 412);
+    // It was written by another exchange. What this one wrote is put back.
     assert_eq!(late.json()["details"]["existing"]["name"], "[sealed]");
+    let same = Request::patch(&target, &body("second")).header("If-Match", &etag);
+    let late = real.send("lims", same);
+    assert_eq!(late.status, 412);
+    assert_eq!(late.json()["details"]["existing"]["name"], "second");
     assert_eq!(real.lims(Request::get(&target)).json()["data"]["name"], "second");
 }
 

@@ -124,3 +124,10 @@ fn errors_of_the_database_come_back_in_its_own_words() {
 fn deleting_gives_the_same_answers() {
     same_answers("delete/", 4);
 }
+
+#[test]
+fn a_port_is_given_out_once() {
+    let given: std::collections::HashSet<_> =
+        (0..120).map(|_| kit::process::free_address()).collect();
+    assert_eq!(given.len(), 120);
+}

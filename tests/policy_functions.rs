@@ -124,6 +124,8 @@ fn only_a_deterministic_argument_can_stand_in_a_query() {
     assert!(by_body("both", "keep", "name"));
     assert_eq!(by_query("both", "find", "page"), Ok(false));
     assert_eq!(by_query("both", "find", "NUMBER"), Err(Code::NearName));
+    assert_eq!(by_query("both", "find", "hint"), Err(Code::UnknownField));
+    assert_eq!(by_query("both", "ping", "hint"), Err(Code::UnknownField));
     let test = asks("find", "number", "eq", Test::Other);
     assert_eq!(plan("both", &test).unwrap_err(), Code::UnsupportedOperator);
 }
@@ -132,7 +134,7 @@ fn only_a_deterministic_argument_can_stand_in_a_query() {
 fn declared_functions_are_called_and_others_are_not() {
     let call =
         |name: &str| plan("both", &operation(Verb::Call, Target::Function(function(name).0)));
-    assert!(call("ping").is_ok());
+    assert!(matches!(call("ping").unwrap().request, RequestPlan::Nothing));
     assert_eq!(call("pong").unwrap_err(), Code::UndeclaredFunction);
 }
 

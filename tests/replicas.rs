@@ -106,9 +106,10 @@ fn cut_off_from_the_key_store_a_replica_stops_sealing_before_others_go_on_withou
 fn a_replica_that_hangs_is_named_and_the_next_rotation_goes_on_from_there() {
     let server = Postgres::shared();
     let direct = Direct::sealed(&server);
-    let first = Setup::new(policy::LAB, direct.address()).start();
+    let first = Setup::new(policy::LAB, direct.address()).keys("lease: 60s").start();
     let file = first.folder().join("labseal.db");
     let second = Setup::new(policy::LAB, direct.address())
+        .keys("lease: 60s")
         .store(&format!("sqlite:{}", file.display()))
         .beside(&first);
     let replicas = status(&first)["replicas"].clone();

@@ -78,6 +78,10 @@ fn an_open_route_passes_untouched_in_both_directions() {
     });
 }
 
+fn utf16(text: &str) -> Vec<u8> {
+    "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+}
+
 #[test]
 fn an_envelope_is_neither_taken_nor_opened_by_an_open_route() {
     let front = store(OPEN);
@@ -91,6 +95,10 @@ fn an_envelope_is_neither_taken_nor_opened_by_an_open_route() {
         Request::get(&format!("/static/x?y={envelope}")),
         Request::get("/static/x").header("X-Note", &envelope),
         Request::new("POST", "/static/x").body(stored.replace("ls1r", "\\u006cs1r").as_bytes()),
+        Request::new("POST", "/static/x")
+            .header("Content-Type", "application/json; charset=utf-16")
+            .body(&utf16(&stored)),
+        Request::new("POST", "/static/x").body(&utf16(&stored.replace("ls1r", "\\u006cs1r"))),
     ] {
         assert_eq!(code(&front.send("lims", request)), Some("LS103"));
     }

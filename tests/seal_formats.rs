@@ -273,6 +273,48 @@ fn names_that_a_server_may_take_for_a_protected_one_are_refused() {
 }
 
 #[test]
+fn a_name_is_near_in_every_format_alike() {
+    for name in ["people.mrn", "mrn::text", "m\u{200b}rn", "'mrn'", "`mrn`", "ward:mrn", "MRN"] {
+        for (form, body) in [
+            (Form::Json, format!(r#"{{"{name}":"A"}}"#)),
+            (Form::MergePatch, format!(r#"{{"{name}":"A"}}"#)),
+            (Form::JsonPatch, format!(r#"[{{"op":"add","path":"/{name}","value":"A"}}]"#)),
+            (Form::Ndjson, format!("{{\"{name}\":\"A\"}}\n")),
+            (Form::JsonSequence, format!("\u{1e}{{\"{name}\":\"A\"}}\n")),
+            (PLAIN, format!("id,{name}\n1,A\n")),
+            (RECORD, format!("id,\"{name}\"\n1,A\n")),
+            (Form::Urlencoded, format!("{name}=A")),
+            (Form::Urlencoded, format!("id=1&{name}")),
+            (
+                multipart(),
+                format!(
+                    "--b--1\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nA\r\n--b--1--"
+                ),
+            ),
+        ] {
+            assert_eq!(code(seal(form, body.as_bytes())), Code::NearName, "{form:?} {body}");
+        }
+    }
+    for name in ["ward.code", "mrn_source", "ward::text"] {
+        assert!(seal(Form::Json, format!(r#"{{"{name}":"A"}}"#).as_bytes()).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_header_that_a_server_may_pass_over_is_refused() {
+    for first in ["\u{feff}", " ", " \t", "\u{feff} ", "\"\"", "\" \"", " , ", ",", "\u{200b}"] {
+        for end in ["\n", "\r\n"] {
+            let body = format!("{first}{end}mrn{end}A{end}");
+            for form in [PLAIN, RECORD] {
+                assert_eq!(code(seal(form, body.as_bytes())), Code::MalformedBody, "{body:?}");
+            }
+        }
+    }
+    // A column without a name stands in what some programs export.
+    assert!(seal(PLAIN, b",mrn\n1,A\n").is_ok());
+}
+
+#[test]
 fn null_is_what_the_api_takes_for_null() {
     let sealed =
         |form, body: &str| String::from_utf8(seal(form, body.as_bytes()).unwrap()).unwrap();

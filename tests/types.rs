@@ -94,7 +94,8 @@ enum Outcome {
 /// answers anything else than the column.
 fn written(column: &str, json: &str) -> Outcome {
     let body = format!("{{\"{column}\": {json}}}");
-    let target = format!("/samples?select={column}");
+    // And its text, where the value is cast to it.
+    let target = format!("/samples?select={column},text:{column}::text");
     let (plain, sealed) = pair().both(&Request::post(&target, &body).returning());
     match (plain.status, sealed.status) {
         (201, 201) => {
@@ -431,10 +432,18 @@ fn cells_of_csv_have_the_text_of_their_columns() {
     };
     assert_eq!(pair().same(&write("at,day,fixed,flag,id,instant,key", 92_001)), None);
     assert_eq!(pair().same(&write("id,instant", 92_002)), None);
+    assert_eq!(
+        pair().same(&write("at::text,fixed::text,flag::text,id,instant::text", 92_004)),
+        None
+    );
     for select in ["instant,id", "id,flag,at", "flag,id:key", "id,id,instant"] {
         assert_eq!(pair().same(&write(select, 92_003)).as_deref(), Some("LS107"), "{select}");
     }
-    for select in ["id,at,instant,day,flag,fixed,key", "key,then:instant,at,id"] {
+    for select in [
+        "id,at,instant,day,flag,fixed,key",
+        "key,then:instant,at,id",
+        "then:instant::text,flag::text,at::text,fixed::text,id",
+    ] {
         let target = format!("/samples?select={select}&id=in.(92001,92002)&order=id");
         assert_eq!(pair().same(&csv(Request::get(&target))), None, "{select}");
     }

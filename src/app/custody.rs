@@ -22,6 +22,8 @@ use super::client_tls;
 /// How often a passphrase that is not configured is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asking {
+    /// Not: nobody may be there to answer.
+    Never,
     /// Once: a wrong one is noticed.
     Once,
     /// Twice: a new one that was mistyped would be noticed too late.
@@ -31,6 +33,11 @@ pub enum Asking {
 /// Opens the keys of a configuration. May ask for the passphrase, if none is configured.
 pub fn open_keys(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Keys> {
     open_keys_by(config, provider(config, Asking::Once)?.as_ref(), clock)
+}
+
+/// The same without a question to anybody.
+pub fn open_keys_unasked(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<Keys> {
+    open_keys_by(config, provider(config, Asking::Never)?.as_ref(), clock)
 }
 
 /// The same, by a provider that is at hand.
@@ -84,6 +91,9 @@ pub fn store_address(config: &Config) -> anyhow::Result<StoreAddress> {
 pub fn provider(config: &Config, asking: Asking) -> anyhow::Result<Box<dyn Provider>> {
     let secret = |reference: &Option<SecretRef>, prompt: Prompt<'_>| match reference {
         Some(reference) => Ok(Passphrase::Named(reference.named())),
+        None if asking == Asking::Never => {
+            bail!("no {} is configured, and none is asked for here", prompt.key)
+        }
         None => ask(&prompt).map(Passphrase::Given),
     };
     let settings = match &config.keys.provider {

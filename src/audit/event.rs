@@ -193,6 +193,8 @@ pub enum Fate {
     Masked,
     /// It was shown.
     Opened,
+    /// It was not sealed yet; what was shown of it is counted too.
+    Plain,
     /// Its own envelope was stored again.
     PutBack,
     /// It was sealed, in a body or in a filter.
@@ -203,8 +205,15 @@ pub enum Fate {
 
 impl Fate {
     /// Every fate, in the order of the log.
-    pub const ALL: [Self; 6] =
-        [Self::Sealed, Self::Opened, Self::Masked, Self::Withheld, Self::PutBack, Self::Failed];
+    pub const ALL: [Self; 7] = [
+        Self::Sealed,
+        Self::Opened,
+        Self::Masked,
+        Self::Withheld,
+        Self::PutBack,
+        Self::Failed,
+        Self::Plain,
+    ];
 
     /// The word in the log.
     pub fn as_str(self) -> &'static str {
@@ -212,6 +221,7 @@ impl Fate {
             Self::Failed => "failed",
             Self::Masked => "masked",
             Self::Opened => "opened",
+            Self::Plain => "plain",
             Self::PutBack => "put_back",
             Self::Sealed => "sealed",
             Self::Withheld => "withheld",
@@ -228,6 +238,8 @@ pub struct ClassCounts {
     pub masked: u64,
     /// [`Fate::Opened`].
     pub opened: u64,
+    /// [`Fate::Plain`].
+    pub plain: u64,
     /// [`Fate::PutBack`].
     pub put_back: u64,
     /// [`Fate::Sealed`].
@@ -243,6 +255,7 @@ impl ClassCounts {
             Fate::Failed => self.failed,
             Fate::Masked => self.masked,
             Fate::Opened => self.opened,
+            Fate::Plain => self.plain,
             Fate::PutBack => self.put_back,
             Fate::Sealed => self.sealed,
             Fate::Withheld => self.withheld,
@@ -254,6 +267,7 @@ impl ClassCounts {
             Fate::Failed => &mut self.failed,
             Fate::Masked => &mut self.masked,
             Fate::Opened => &mut self.opened,
+            Fate::Plain => &mut self.plain,
             Fate::PutBack => &mut self.put_back,
             Fate::Sealed => &mut self.sealed,
             Fate::Withheld => &mut self.withheld,

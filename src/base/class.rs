@@ -205,6 +205,49 @@ impl fmt::Display for ValueType {
     }
 }
 
+/// A span of years, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Years {
+    first: i64,
+    last: i64,
+}
+
+impl Years {
+    /// Every year that a value can be in.
+    pub const ALL: Self = Self { first: 1, last: 9999 };
+
+    /// `None` if a year is outside [`Years::ALL`], or they are the wrong way round.
+    pub fn new(first: i64, last: i64) -> Option<Self> {
+        let years = Self { first, last };
+        (first <= last && Self::ALL.covers(years)).then_some(years)
+    }
+
+    /// The first.
+    pub fn first(self) -> i64 {
+        self.first
+    }
+
+    /// The last.
+    pub fn last(self) -> i64 {
+        self.last
+    }
+
+    /// Whether a year is one of them.
+    pub fn contains(self, year: i64) -> bool {
+        (self.first..=self.last).contains(&year)
+    }
+
+    /// Whether every one of the other years is one of these.
+    pub fn covers(self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    /// The span of both.
+    pub fn with(self, other: Self) -> Self {
+        Self { first: self.first.min(other.first), last: self.last.max(other.last) }
+    }
+}
+
 /// The parameters of a class that stored envelopes depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassParams {
@@ -218,4 +261,7 @@ pub struct ClassParams {
     pub rungs: Vec<Rung>,
     /// What the rungs take for equal. [`Equality::Exact`] unless `mode` is [`Mode::Searchable`].
     pub equality: Equality,
+    /// The years that its dates may be in. The register's only grow, so that it never says less than
+    /// what may be stored.
+    pub years: Years,
 }

@@ -79,7 +79,7 @@ codes! {
     /// A body where the operation has none.
     UnexpectedBody = "LS112", 400, "a body came with a request that has none, so nobody would seal it", "send the request without a body";
     /// A name that some servers would take for that of a protected field.
-    NearName = "LS113", 400, "a name differs from a protected one only in case or white space", "spell the field as the policy declares it";
+    NearName = "LS113", 400, "a name could be taken for that of a protected field", "spell the field as the policy declares it";
     /// A test or order is carried out on the opened answer, and the answer is not the whole list.
     NotWhole = "LS114", 400, "this is filtered or ordered after opening, which is right for whole lists alone", "ask for a JSON array without limit, offset, Range, count and aggregates";
     /// A test or order is carried out on the opened answer, and the field is not in it.
@@ -92,6 +92,12 @@ codes! {
     UnsupportedProjection = "LS118", 400, "the field is bound to its record, whose key cannot be in this answer", "embed the relation without spreading it, or leave the field out";
     /// A signature covers what would be changed.
     SignedRequest = "LS119", 400, "the request is signed, and sealing what it carries would break the signature", "authenticate to the API by something that does not cover target and body, such as a token or TLS";
+    /// A parameter would order or test by what it names.
+    NamedByValue = "LS123", 400, "the value of a parameter names a protected field, by which the API would order or test what is sealed", "leave it out, or list the parameter under may_name: of the route if nothing follows from the values of the field";
+    /// Whether two records are the same would be decided by a field whose values have two forms.
+    MixedKey = "LS126", 400, "the field is in migration, so which record is the same cannot be decided by it", "seal all of its values first, or name another field by on_conflict or key:";
+    /// A test that cannot be asked of values in clear and of envelopes at once.
+    MixedTest = "LS127", 400, "the field is in migration, and this cannot be asked of its values in both forms", "test another field, or seal all of its values first";
     /// A credential was presented and is not valid.
     InvalidCredential = "LS200", 401, "the credential is not valid", "present a valid credential, or none";
     /// The caller may not read the class.
@@ -108,8 +114,11 @@ codes! {
     Unclassified = "LS206", 403, "the dialect does not know this kind of request, so its protected values cannot be found", "use the part of the API that the dialect covers";
     /// A read of an undeclared entity tests a column name that is protected elsewhere.
     UndeclaredFilter = "LS207", 403, "a column of an undeclared entity has the name of a protected one, and cannot be tested", "declare the entity with its fields";
-    /// A field that the policy does not list, where it says that it lists all.
-    UnknownField = "LS208", 403, "the policy does not list one of the fields, and says unknown_fields: deny", "send listed fields only, or list the field with a class, or with mode: plain and a reason";
+    /// A field that the policy does not list, where it says that it lists all, or an argument of a
+    /// declared function that it does not list.
+    UnknownField = "LS208", 403, "the policy does not list one of the fields or arguments, and lets no other through", "send listed ones only, or list it with a class, or with mode: plain and a reason";
+    /// An answer in which values in clear could stand that the caller may not see.
+    MixedElsewhere = "LS216", 403, "a field is in migration, and its values could stand in this answer in clear, which the caller may not see", "read a declared entity, declare what the function returns, or name the embedded table; or list it under undeclared: with a reason";
     /// A masked value, a null or nothing came back from a caller who cannot see the value.
     MaskedWriteback = "LS300", 409, "the value would overwrite one that the caller cannot see", "leave the field out of the body, or ask for a read: sealed grant";
     /// An envelope of ours came back from a caller, or to a place, where it may not.
@@ -128,6 +137,8 @@ codes! {
     BodyTooLarge = "LS405", 413, "the body is larger than the limit", "send it in parts, or raise limits.body_bytes in the configuration";
     /// More records than are filtered or ordered after opening.
     TooManyRecords = "LS406", 413, "there are more records than can be filtered or ordered after opening", "narrow the request, or raise proxy_sort: in the policy or db-max-rows of the API";
+    /// More members of a coded body than what comes of them is worth.
+    TooManyMembers = "LS408", 413, "the coded body has too many members for what is in them", "compress the body as a whole";
     /// A protected write in a content type that cannot be read.
     UnsupportedContentType = "LS410", 415, "protected values cannot be found in this content type", "send application/json in UTF-8";
     /// A protected write in a content encoding that cannot be read.
@@ -148,6 +159,8 @@ codes! {
     RequestTimeout = "LS505", 408, "the request did not arrive in time", "send the request without pauses";
     /// A value does not pass the test that its token passed.
     Collision = "LS506", 502, "two values share a search token, so this part of a list would be wrong", "ask for the whole list, without limit, offset, Range and count";
+    /// A stored value in clear is not of the class's type.
+    MixedValue = "LS507", 502, "a stored value in clear is not of the type of its class", "correct the value in the database, or the type: of the class";
     /// No key for the class is at hand.
     KeysUnavailable = "LS530", 503, "keys are not available", "check the key store; see readiness";
     /// The audit log cannot be written, so nothing was done.
@@ -170,6 +183,7 @@ impl Code {
         match self {
             Self::Collision
             | Self::Integrity
+            | Self::MixedValue
             | Self::UpstreamUnreachable
             | Self::UpstreamUnreadable
             | Self::UpstreamTimeout => Blame::Upstream,

@@ -5,21 +5,29 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use serde_json::{Value, json};
 
 use super::live::{self, Live};
 use crate::{
-    app,
+    app::{self, custody},
+    base::{
+        clock::{Clock as _, SystemClock},
+        day::Day,
+    },
     config::Config,
+    keys::KeysError,
     policy::{Diagnostic, Policy, Severity, leakage::Leak},
 };
 
 /// Check configuration and policy, and say what would leak
 ///
 /// Exits with 0 if labseal can run with these files, and with --live with what is behind it, warnings
-/// included; with 1 if it cannot, and with 2 on wrong usage.
+/// included; with 1 if it cannot, or if a migration was to end before today, and with 2 on wrong usage.
+/// Classes are compared with those that the key log registers, if the keys can be opened without a
+/// question; else a warning says why not.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The configuration file
@@ -44,28 +52,40 @@ pub struct Findings {
     pub config: Option<Config>,
     /// The policy, if it can be read by itself.
     pub policy: Option<Policy>,
+    /// Whether all that is wrong is that a migration was to have ended: then labseal still runs.
+    pub is_late: bool,
 }
 
 impl Findings {
-    /// Whether labseal can run with these files.
+    /// Whether labseal should run with these files.
     pub fn is_usable(&self) -> bool {
-        self.diagnostics.iter().all(|one| one.severity == Severity::Warning)
+        !has_errors(&self.diagnostics)
     }
 }
 
-/// Reads both files, each by itself and against the other, and builds the dialects.
+fn has_errors(found: &[Diagnostic]) -> bool {
+    found.iter().any(|one| one.severity == Severity::Error)
+}
+
+/// Reads both files, each by itself and against the other, builds the dialects, and compares the
+/// classes with the register.
 pub fn examine(config: &Path) -> Findings {
     let config = match Config::load(config) {
         Ok(config) => config,
-        Err(diagnostics) => return Findings { diagnostics, config: None, policy: None },
+        Err(diagnostics) => {
+            return Findings { diagnostics, config: None, policy: None, is_late: false };
+        }
     };
     let mut diagnostics = config.warnings().to_vec();
     diagnostics.extend(config.absent());
+    let mut late = Vec::new();
     let policy = match Policy::load(config.policy.path()) {
         Ok((policy, warnings)) => {
             diagnostics.extend(warnings);
             diagnostics.extend(config.compare(&policy));
+            late.extend(policy.overdue(Day::of(SystemClock.wall())));
             diagnostics.extend(app::build_dialects(&policy).err().unwrap_or_default());
+            diagnostics.extend(registered(&config, &policy));
             Some(policy)
         }
         Err(problems) => {
@@ -73,7 +93,38 @@ pub fn examine(config: &Path) -> Findings {
             None
         }
     };
-    Findings { diagnostics, config: Some(config), policy }
+    let is_late = !has_errors(&diagnostics) && has_errors(&late);
+    diagnostics.extend(late);
+    Findings { diagnostics, config: Some(config), policy, is_late }
+}
+
+/// What the register of the key log has against the policy.
+fn registered(config: &Config, policy: &Policy) -> Option<Diagnostic> {
+    let found = |file: &Path, line, severity, message, remedy: &str| {
+        let (file, remedy) = (file.to_owned(), remedy.to_owned());
+        Some(Diagnostic { file, line, column: 1, severity, message, remedy })
+    };
+    let unread = |error: anyhow::Error| {
+        let message = format!("classes were not compared with the key log: {error:#}");
+        let remedy =
+            "run this where and as labseal runs, after init; run refuses a class that differs";
+        found(&config.file, 1, Severity::Warning, message, remedy)
+    };
+    let keys = match custody::open_keys_unasked(config, Arc::new(SystemClock)) {
+        Ok(keys) => keys,
+        Err(error) => return unread(error),
+    };
+    match keys.compare(&app::class_params(policy)) {
+        Ok(()) => None,
+        Err(ref error @ KeysError::ClassDiffers { ref class, .. }) => {
+            let mut declared = policy.classes().iter();
+            let line = declared.find(|one| one.params.id == *class).map_or(1, |one| one.line);
+            let remedy =
+                "give the class its registered parameters back, or declare one with a new id";
+            found(policy.file(), line, Severity::Error, error.to_string(), remedy)
+        }
+        Err(error) => unread(error.into()),
+    }
 }
 
 /// Runs the command.
@@ -112,6 +163,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             (true, 0) => anstream::println!("both files can be used"),
             (true, 1) => anstream::println!("both files can be used, with 1 warning"),
             (true, _) => anstream::println!("both files can be used, with {warnings} warnings"),
+            (false, _) if findings.is_late => {
+                anstream::println!("a migration was to have ended; labseal runs, and warns");
+            }
             (false, _) => anstream::println!("labseal cannot run with these files"),
         }
         live.iter().for_each(live::print);

@@ -36,7 +36,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For exchanges under way when labseal is told to stop.
     pub drain: Duration,
-    /// For a whole request head, and for TLS with a client.
+    /// For a whole request head, for TLS with a client, and without a request on a connection.
     pub head: Duration,
     /// For the head of the upstream's answer.
     pub upstream: Duration,

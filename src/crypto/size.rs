@@ -69,13 +69,20 @@ pub fn longest_of_type(ty: ValueType) -> Option<usize> {
 mod tests {
     use super::*;
     use crate::base::{
-        class::{Equality, Rung},
+        class::{Equality, Rung, Years},
         ident::ClassId,
     };
 
     fn class(mode: Mode, ty: ValueType, rungs: &[Rung]) -> ClassParams {
         let equality = Equality::Exact;
-        ClassParams { id: ClassId::new("c"), mode, ty, rungs: rungs.to_vec(), equality }
+        ClassParams {
+            id: ClassId::new("c"),
+            mode,
+            ty,
+            rungs: rungs.to_vec(),
+            equality,
+            years: Years::ALL,
+        }
     }
 
     #[test]

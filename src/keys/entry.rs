@@ -18,7 +18,7 @@
 //! - `time` is milliseconds since 1970, for people; but what was scheduled is not destroyed before.
 //! - `approvals` is empty in these versions; anything in it is refused.
 //!
-//! Version 1 had the operations genesis, key, activate and class, and a key entry held the wrapped
+//! Version 1 had the operations genesis, key, activate, class and widen, and a key entry held the wrapped
 //! key itself. From version 2 on it holds the SHA-256 of it, and the wrapped key is material beside
 //! the log: a hash chain forgets nothing, and a key that is to be destroyed has to be forgotten.
 //!
@@ -29,7 +29,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    params::Registered,
+    params::{Registered, Span},
     ring::Ring,
     spelling::{base64url, digest, millis},
 };
@@ -122,6 +122,10 @@ enum First {
         wrapped: Vec<u8>,
         kids: BTreeMap<String, KidText>,
     },
+    Widen {
+        class: String,
+        years: Span,
+    },
 }
 
 impl First {
@@ -134,6 +138,7 @@ impl First {
                 let digest = DigestText(Digest::of(&[&wrapped]));
                 (Op::Key { ring, version, digest, kids }, Some(wrapped))
             }
+            Self::Widen { class, years } => (Op::Widen { class, years }, None),
         }
     }
 }
@@ -252,6 +257,13 @@ pub enum Op {
         /// The version.
         version: u32,
     },
+    /// Lets dates of more years be stored in a class.
+    Widen {
+        /// Its id.
+        class: String,
+        /// All years from now on: those before, and more.
+        years: Span,
+    },
 }
 
 impl Op {
@@ -273,6 +285,7 @@ impl Op {
             Self::Suspend { .. } => "suspend",
             Self::Undo { .. } => "undo",
             Self::Unretire { .. } => "unretire",
+            Self::Widen { .. } => "widen",
         }
     }
 
@@ -293,7 +306,8 @@ impl Op {
             | Self::Genesis { .. }
             | Self::Root { .. }
             | Self::Settle { .. }
-            | Self::Slots { .. } => None,
+            | Self::Slots { .. }
+            | Self::Widen { .. } => None,
         }
     }
 }

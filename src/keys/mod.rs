@@ -22,7 +22,7 @@ pub mod mark;
 pub mod memory;
 mod meter;
 pub mod named;
-mod params;
+pub mod params;
 pub mod pkcs11;
 pub mod postgres;
 pub mod private;
@@ -190,6 +190,11 @@ impl Keys {
             }
         }
         Err(KeysError::Contended)
+    }
+
+    /// What [`Keys::register`] would refuse of these classes. Changes nothing.
+    pub fn compare(&self, classes: &[ClassParams]) -> Result<(), KeysError> {
+        self.writer().registrations(classes).map(drop)
     }
 
     /// What the log has been seen to do since this was last asked.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::ring::Ring;
 use crate::{
     base::{
-        class::{ClassParams, Equality, Mode, Rung, ValueType},
+        class::{ClassParams, Equality, Mode, Rung, ValueType, Years},
         ident::ClassId,
     },
     crypto::normal,
@@ -31,6 +31,33 @@ pub struct Registered {
     rungs: Vec<String>,
     normal: Vec<String>,
     padding: String,
+    /// The years of its dates, where they are not all; absent in logs older than the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    years: Option<Span>,
+}
+
+/// Years as the log spells them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Span {
+    from: i64,
+    to: i64,
+}
+
+impl Span {
+    /// Spells out years.
+    pub fn new(years: Years) -> Self {
+        Self { from: years.first(), to: years.last() }
+    }
+
+    fn unless_all(years: Years) -> Option<Self> {
+        (years != Years::ALL).then(|| Self::new(years))
+    }
+
+    /// Reads them back. `None` if they are none.
+    pub fn years(self) -> Option<Years> {
+        Years::new(self.from, self.to)
+    }
 }
 
 /// The register names something that this version does not know.
@@ -56,7 +83,13 @@ impl Registered {
                 .map(|rung| normal::name(*rung, params.equality).into_owned())
                 .collect(),
             padding: PADDING.to_owned(),
+            years: Span::unless_all(params.years),
         }
+    }
+
+    /// The same class for dates of these years.
+    pub fn within(&self, years: Years) -> Self {
+        Self { years: Span::unless_all(years), ..self.clone() }
     }
 
     /// The class.
@@ -82,7 +115,9 @@ impl Registered {
             names.eq(self.normal.iter().map(String::as_str))
         });
         let equality = equality.ok_or_else(|| unknown("normal form", &self.normal.join(", ")))?;
-        let params = ClassParams { id: self.id(), mode, ty, rungs, equality };
+        let years = self.years.map_or(Some(Years::ALL), Span::years);
+        let years = years.ok_or_else(|| unknown("range", "years"))?;
+        let params = ClassParams { id: self.id(), mode, ty, rungs, equality, years };
         let today = Self::new(&params);
         if today.padding != self.padding {
             return Err(unknown("padding", &self.padding));
@@ -158,7 +193,8 @@ mod tests {
             ),
             (Mode::Deterministic, ValueType::Date, vec![], Equality::Exact),
         ] {
-            let params = ClassParams { id: ClassId::new("c-x"), mode, ty, rungs, equality };
+            let years = Years::ALL;
+            let params = ClassParams { id: ClassId::new("c-x"), mode, ty, rungs, equality, years };
             assert_eq!(Registered::new(&params).params().unwrap(), params);
         }
     }
@@ -171,6 +207,7 @@ mod tests {
             ty: ValueType::Text,
             rungs: vec![Rung::Eq],
             equality: Equality::Exact,
+            years: Years::ALL,
         };
         let mut registered = Registered::new(&params);
         registered.normal = vec!["eq.9".to_owned()];

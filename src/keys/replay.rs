@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     entry::{DigestText, KidText, Op},
     life::{Refused, Standing, State, Turn},
-    params::{self, Registered},
+    params::{self, Registered, Span},
     ring::{Illegal, RegisteredClass, Ring, Version},
 };
 use crate::base::{
@@ -117,6 +117,7 @@ impl Rings {
             Op::Suspend { ring, version } => self.turn(*ring, *version, Turn::Suspend, time),
             Op::Undo { ring, version } => self.turn(*ring, *version, Turn::Undo, time),
             Op::Unretire { ring, version } => self.turn(*ring, *version, Turn::Unretire, time),
+            Op::Widen { class, years } => self.widen(class, *years),
         }
     }
 
@@ -292,6 +293,18 @@ impl Rings {
             }
         }
         self.classes.insert(id, RegisteredClass { registered: class.clone(), params, entry });
+        Ok(())
+    }
+
+    fn widen(&mut self, class: &str, span: Span) -> Result<(), Illegal> {
+        let id = ClassId::new(class);
+        let known = self.classes.get_mut(&id).zip(span.years());
+        let grown = known.filter(|(known, years)| {
+            *years != known.params.years && years.covers(known.params.years)
+        });
+        let Some((known, years)) = grown else { return Err(Illegal::Years { class: id }) };
+        known.registered = known.registered.within(years);
+        known.params.years = years;
         Ok(())
     }
 }

@@ -23,7 +23,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -123,6 +123,8 @@ pub(super) struct Member {
     sent: (AtomicU64, AtomicU64),
     /// The version of the data ring that seals in the newest snapshot.
     pub(super) sealing: AtomicU32,
+    /// It has ended its life as a replica.
+    left: AtomicBool,
     /// When a key that nobody knew was last looked for.
     looked: Mutex<Option<Instant>>,
     pub(super) meters: Meters,
@@ -138,6 +140,7 @@ impl Member {
             clock,
             sent: (AtomicU64::new(0), AtomicU64::new(0)),
             sealing: AtomicU32::new(0),
+            left: AtomicBool::new(false),
             looked: Mutex::new(None),
             meters: Meters::new(settings.block, settings.hard_stop),
             settings,
@@ -154,6 +157,9 @@ impl Member {
     }
 
     pub(super) fn freshness(&self) -> Freshness {
+        if self.left.load(Ordering::Acquire) {
+            return Freshness::Expired;
+        }
         let silence = self.silence();
         if silence <= self.settings.lease {
             Freshness::Fresh
@@ -298,12 +304,12 @@ impl Keys {
         self.0.publish(&mut writer)
     }
 
-    /// Ends the life as a replica, after the last value was sealed: nobody waits for it any more.
+    /// Ends the life as a replica, after the last value was sealed: nobody waits for it any more, and
+    /// it neither seals nor opens.
     pub fn leave(&self) -> Result<(), KeysError> {
-        match self.0.member.get() {
-            Some(member) => Ok(self.writer().store.forget(&member.id)?),
-            None => Ok(()),
-        }
+        let Some(member) = self.0.member.get() else { return Ok(()) };
+        member.left.store(true, Ordering::Release);
+        Ok(self.writer().store.forget(&member.id)?)
     }
 
     /// What a replica does several times a second: reads what is new, says that it is there, and
@@ -358,6 +364,10 @@ impl Keys {
 impl Inner {
     /// Says that this process is there, and by which entry it goes.
     pub(super) fn beat(&self, member: &Member, writer: &mut Writer) -> Result<(), KeysError> {
+        if member.left.load(Ordering::Acquire) {
+            // A last round that was under way would bring the row back.
+            return Ok(());
+        }
         let sent = (self.clock.instant(), self.clock.wall());
         let row = member.row(self.snapshot.load().epoch(), &writer.root);
         writer.store.beat(&row)?;

@@ -147,6 +147,12 @@ pub enum Illegal {
         /// In the configuration.
         configured: Tenant,
     },
+    /// The years of a class that is not there, or not more years than before.
+    #[error("the years of class {class} do not grow")]
+    Years {
+        /// The class.
+        class: ClassId,
+    },
     /// A version out of order.
     #[error("version {version} of the {ring} ring is out of order")]
     Version {

@@ -8,7 +8,7 @@ use super::{
     entry::{Entry, Op, Record},
     log::LogError,
     mark::{Mark, MarkError},
-    params::Registered,
+    params::{Registered, Span},
     provider::{Place, Provider},
     ring::Ring,
     slot::Slot,
@@ -175,7 +175,14 @@ impl Writer {
         for params in classes {
             let policy = Registered::new(params);
             match rings.classes().get(&params.id) {
-                Some(class) if class.registered == policy => {}
+                // Fewer years than before are no change: what is stored may be of any of them.
+                Some(class) if class.registered.within(params.years) == policy => {
+                    let years = class.params.years.with(params.years);
+                    if years != class.params.years {
+                        let class = params.id.as_str().to_owned();
+                        ops.push(Op::Widen { class, years: Span::new(years) });
+                    }
+                }
                 Some(class) => {
                     return Err(KeysError::ClassDiffers {
                         class: params.id.clone(),

@@ -6,14 +6,16 @@
 
 pub mod format;
 pub mod operation;
+pub mod replacement;
 pub mod shape;
 pub mod surface;
 
 pub use format::{Cells, Format, Formats};
 pub use operation::{
-    BodyForm, Bound, Case, Direction, Filter, Nulls, Operation, Page, Placement, Replacement,
-    Target, Test, Use, UseKind, Verb,
+    BodyForm, Bound, Case, Direction, Filter, Nulls, Operation, Page, Placement, Target, Test, Use,
+    UseKind, Verb,
 };
+pub use replacement::{Alternative, Literal, Replacement, Sameness, Unlike};
 pub use shape::{BoundRecord, KeyPlace, Node, Origin, Others};
 pub use surface::{
     BindDecl, Described, EntityDecl, FunctionDecl, Rest, RouteDecl, Surface, Unknown,

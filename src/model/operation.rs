@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{FieldRef, Formats, Node};
+use super::{FieldRef, Formats, KeyPlace, Node};
 use crate::base::{
     ident::{EntityName, FieldName, FunctionName},
     secret::Plaintext,
@@ -150,6 +150,8 @@ pub enum UseKind {
     Column,
     /// Decides which of two records is the same (`on_conflict`).
     Conflict,
+    /// Asks for records of another entity beside those of the target.
+    Embed,
     /// Tests it.
     Filter(Filter),
     /// Decides which of two records is the same, if it is part of the key: the request does not say
@@ -236,6 +238,31 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// The key of the record that the request is about, where its head says it.
+    pub fn head_key(&self) -> Option<&Plaintext> {
+        let request = match &self.body {
+            BodyForm::Opaque => Vec::new(),
+            BodyForm::Records(node) => node.records(),
+        };
+        let mut records = request.into_iter().chain(self.answer.records());
+        let used = records.find_map(|bound| match &bound.key {
+            KeyPlace::Head { used, .. } => Some(*used),
+            KeyPlace::Member { .. } | KeyPlace::Nowhere { .. } => None,
+        })?;
+        match &self.uses.get(used)?.kind {
+            UseKind::Filter(Filter { test: Test::Equal(literal), .. }) => Some(literal),
+            UseKind::Column
+            | UseKind::Conflict
+            | UseKind::Embed
+            | UseKind::Filter(_)
+            | UseKind::Key
+            | UseKind::Order { .. }
+            | UseKind::Text
+            | UseKind::Transform(_)
+            | UseKind::Zone => None,
+        }
+    }
+
     /// A request to an API of which nothing is declared, so that nobody looks at it.
     pub fn unexamined() -> Self {
         Self {
@@ -247,30 +274,6 @@ impl Operation {
             formats: Formats::JSON,
             page: Page::Part("unexamined"),
             own_keys: BTreeMap::new(),
-        }
-    }
-}
-
-/// What a filter's literals become on the wire. Produced by `seal`, spelled out by the dialect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replacement {
-    /// Each literal, in order, becomes any of these texts, by exact comparison.
-    Exact(Vec<Vec<String>>),
-    /// Each literal, in order, becomes any of these half-open ranges of text: low, high.
-    Ranges(Vec<Vec<(String, String)>>),
-    /// The use falls away: it is carried out on the answer. A term of an order.
-    Removed,
-}
-
-impl Replacement {
-    /// Stands in for the literals of `filter` where they are of no interest, with a text that is
-    /// neither a value nor an envelope.
-    pub fn blank(filter: &Filter) -> Option<Self> {
-        let blanks = |count| Some(Self::Exact(vec![vec!["x".to_owned()]; count]));
-        match &filter.test {
-            Test::Bound { .. } | Test::Equal(_) | Test::Pattern { .. } => blanks(1),
-            Test::In(literals) => blanks(literals.len()),
-            Test::IsNull | Test::Other => None,
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::base::ident::EntityName;
 pub struct Node<F> {
     /// The whole value is this field, whatever its JSON type.
     pub field: Option<F>,
+    /// Whether the field is answered as its text: a string, whatever its type.
+    pub is_cast: bool,
     /// If it is an object: its members by unescaped key. Other members are elsewhere.
     pub members: BTreeMap<String, Node<F>>,
     /// If it is an array: what each element is.
@@ -25,6 +27,9 @@ pub struct Node<F> {
     pub others: Option<Box<Others>>,
     /// Whether values of an object here, and of all under it, are bound to a record.
     pub bound: Option<Box<BoundRecord>>,
+    /// What the next member of the same name is: some APIs answer a column and a relation, or several
+    /// columns, under one name.
+    pub again: Option<Box<Node<F>>>,
 }
 
 /// What is said of members that no field is declared for.
@@ -95,11 +100,13 @@ impl<F> Default for Node<F> {
     fn default() -> Self {
         Self {
             field: None,
+            is_cast: false,
             members: BTreeMap::new(),
             elements: None,
             record: false,
             others: None,
             bound: None,
+            again: None,
         }
     }
 }
@@ -114,17 +121,18 @@ impl<F> Node<F> {
     /// it are elsewhere.
     pub fn is_empty(&self) -> bool {
         let is_closed = self.others.as_ref().is_some_and(|others| others.unknown == Unknown::Deny);
-        self.field.is_none() && self.members.is_empty() && self.elements.is_none() && !is_closed
+        let is_leaf = self.members.is_empty() && self.elements.is_none() && self.again.is_none();
+        self.field.is_none() && is_leaf && !is_closed
     }
 
-    /// The same tree with other leaves. A leaf for which `f` gives `None` becomes elsewhere, and
-    /// branches without leaves fall away.
+    /// The same tree with other leaves. `f` is told of each whether it is cast; one for which it gives
+    /// `None` becomes elsewhere, and branches without leaves fall away.
     pub fn filter_map<G, E>(
         &self,
-        f: &mut impl FnMut(&F) -> Result<Option<G>, E>,
+        f: &mut impl FnMut(&F, bool) -> Result<Option<G>, E>,
     ) -> Result<Node<G>, E> {
         let field = match &self.field {
-            Some(field) => f(field)?,
+            Some(field) => f(field, self.is_cast)?,
             None => None,
         };
         let mut members = BTreeMap::new();
@@ -138,15 +146,20 @@ impl<F> Node<F> {
             Some(node) => Some(node.filter_map(f)?).filter(|node| !node.is_empty()).map(Box::new),
             None => None,
         };
+        let again = match &self.again {
+            Some(node) => Some(Box::new(node.filter_map(f)?)),
+            None => None,
+        };
+        let (is_cast, record) = (self.is_cast, self.record);
         let (others, bound) = (self.others.clone(), self.bound.clone());
-        Ok(Node { field, members, elements, record: self.record, others, bound })
+        Ok(Node { field, is_cast, members, elements, record, others, bound, again })
     }
 
     /// Every record to which values are bound, this one first.
     pub fn records(&self) -> Vec<&BoundRecord> {
         let mut found: Vec<&BoundRecord> = self.bound.as_deref().into_iter().collect();
         found.extend(self.members.values().flat_map(Self::records));
-        found.extend(self.elements.iter().flat_map(|node| node.records()));
+        found.extend(self.elements.iter().chain(&self.again).flat_map(|node| node.records()));
         found
     }
 
@@ -154,7 +167,7 @@ impl<F> Node<F> {
     pub fn fields(&self) -> Vec<&F> {
         let mut found: Vec<&F> = self.field.iter().collect();
         found.extend(self.members.values().flat_map(Self::fields));
-        found.extend(self.elements.iter().flat_map(|node| node.fields()));
+        found.extend(self.elements.iter().chain(&self.again).flat_map(|node| node.fields()));
         found
     }
 }
@@ -168,9 +181,11 @@ impl<F: Clone> Node<F> {
             members: members.filter_map(|(key, n)| Some((key.clone(), strip(n)?))).collect(),
             elements: self.elements.as_deref().and_then(strip).map(Box::new),
             field: self.field.clone(),
+            is_cast: self.is_cast,
             record: self.record,
             others: None,
             bound: self.bound.clone(),
+            again: self.again.as_deref().map(|node| Box::new(node.without_others())),
         }
     }
 }
@@ -185,9 +200,9 @@ mod tests {
         record.members.insert("mrn".into(), Node::leaf(1));
         record.members.insert("note".into(), Node::leaf(2));
         let tree = Node { elements: Some(Box::new(record)), ..Node::default() };
-        let kept = tree.filter_map::<u8, ()>(&mut |leaf| Ok((*leaf == 1).then_some(9))).unwrap();
+        let kept = tree.filter_map::<u8, ()>(&mut |leaf, _| Ok((*leaf == 1).then_some(9))).unwrap();
         assert_eq!(kept.fields(), [&9]);
-        let none = tree.filter_map::<u8, ()>(&mut |_| Ok(None)).unwrap();
+        let none = tree.filter_map::<u8, ()>(&mut |_, _| Ok(None)).unwrap();
         assert!(none.is_empty());
     }
 }

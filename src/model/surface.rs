@@ -49,6 +49,8 @@ pub struct EntityDecl {
     pub rest: Rest,
     /// Whether values open in their own record alone.
     pub bind: Option<BindDecl>,
+    /// The columns of the primary key, if the policy names them.
+    pub key: Vec<FieldName>,
 }
 
 /// A declared route of a plain JSON API. Its entity is its `match:` text.
@@ -70,6 +72,8 @@ pub struct RouteDecl {
     pub is_open: bool,
     /// Protected fields of forms in request bodies.
     pub form: Vec<String>,
+    /// Query parameters whose values may be the names of protected fields.
+    pub may_name: Vec<String>,
 }
 
 /// A declared function.
@@ -79,6 +83,8 @@ pub struct FunctionDecl {
     pub name: FunctionName,
     /// The protected arguments.
     pub arguments: Vec<FieldName>,
+    /// The arguments that the policy says need no protection. It takes no others.
+    pub plain: Vec<FieldName>,
     /// The declared entity whose records it returns.
     pub returns: Option<EntityName>,
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    base::ident::{ApiName, EntityName, FieldName, FunctionName},
+    base::ident::{ApiName, ClassId, EntityName, FieldName, FunctionName},
     model::{Described, FieldRef, FunctionDecl, Surface, Unknown},
 };
 
@@ -17,6 +17,7 @@ use super::{
     entities::{self, bare_name},
     functions::{self, Argument},
     grants::Grants,
+    migration::{self, Migration},
     names::{excepted, qualify, schema_list},
     plan::{BindRule, Class},
     records::Binds,
@@ -39,6 +40,8 @@ pub struct ApiPolicy {
     pub(super) binds: Arc<HashMap<EntityName, BindRule>>,
     /// The primary keys, where the policy says them.
     pub(super) keys: HashMap<EntityName, Vec<FieldName>>,
+    /// Classes of which some field may hold values in clear.
+    pub(super) mixed: HashSet<ClassId>,
     pub(super) grants: Arc<Grants>,
     pub(super) upgrades: Upgrades,
 }
@@ -63,6 +66,8 @@ pub(super) struct Field {
     pub(super) line: usize,
     /// Whether its values are bound to their record.
     pub(super) is_bound: bool,
+    /// Whether values in clear may stand in it.
+    pub(super) migration: Migration,
 }
 
 /// What passes although it is not declared.
@@ -256,6 +261,7 @@ fn api(
     // What a function calls its arguments is no name that a view would repeat.
     let columns = declared.fields.iter().filter(|(_, field)| field.argument.is_none());
     let protected_names = columns.map(|(field, _)| bare_name(&field.field)).collect();
+    let mixed = migration::classes(declared.fields.iter().map(|(_, field)| field));
     let dialect_node = dialect?;
     Some(ApiPolicy {
         name: ApiName::new(name?),
@@ -267,6 +273,7 @@ fn api(
         exceptions,
         binds: Arc::new(declared.binds),
         keys: declared.keys,
+        mixed,
         grants: grants.clone(),
         upgrades: upgrades.map(|node| upgraded(node, problems)).unwrap_or_default(),
     })

@@ -117,13 +117,13 @@ fn class(name: &str, at: Place, node: &Node, problems: &mut Problems) -> Option<
     let equality = ladder::equality(mode, ty, equality, problems);
     let rungs = ladder::rungs(mode, ty, ladder, problems);
     ladder::agrees(&rungs, equality, at, problems);
-    let span = ladder::span(ty, &rungs, range, problems);
+    let (years, at_most) = ladder::span(ty, &rungs, range, problems);
     let sort = sort::read(ty, order, collation, problems);
     let (id, mask, on_integrity) = (id?, mask?, on_integrity?);
-    let params = ClassParams { id, mode, ty, rungs, equality };
+    let params = ClassParams { id, mode, ty, rungs, equality, years };
     let name = ClassName::new(name);
     let line = at.line;
-    let class = Class { name, params, span, sort, mask, on_integrity, line };
+    let class = Class { name, params, at_most, sort, mask, on_integrity, line };
     (problems.errors() == before).then_some(class)
 }
 

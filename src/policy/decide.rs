@@ -10,14 +10,13 @@ use crate::{
     auth::Caller,
     base::{
         class::{Mode, ValueType},
-        ident::EntityName,
+        ident::{EntityName, FieldName},
         near,
         refusal::{Code, Refusal},
-        secret::Plaintext,
     },
     model::{
-        BodyForm, EntityDecl, FieldRef, Filter, FunctionDecl, KeyPlace, Node, Operation, Target,
-        Test, Unknown, Use, UseKind, Verb,
+        BodyForm, EntityDecl, FieldRef, Filter, FunctionDecl, Node, Operation, Target, Test,
+        Unknown, Use, UseKind, Verb,
     },
 };
 
@@ -34,7 +33,7 @@ use super::{
 
 /// How a target stands to the policy.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     /// It is declared.
     Declared,
     /// It is listed under `undeclared:`.
@@ -61,6 +60,7 @@ impl ApiPolicy {
             head_key: None,
             unknown: BTreeMap::new(),
             formats: operation.formats,
+            hides_errors: false,
             made: Made,
         };
         if self.is_open() {
@@ -78,18 +78,26 @@ impl ApiPolicy {
             self.judge_unlisted(one, &mut plan.unknown)?;
             *filter = self.judge_use(one, operation.verb, standing, granted)?;
         }
-        let answer = operation.answer.filter_map(&mut |field| self.open_rule(field, granted))?;
+        self.judge_elsewhere(operation, standing, granted)?;
+        plan.hides_errors = self.hides_clear(granted);
+        let answer = operation
+            .answer
+            .filter_map(&mut |field, is_cast| self.open_rule(field, is_cast, granted))?;
         plan.answer = AnswerPlan::Scan(answer);
         plan.request = match (&operation.body, operation.verb) {
             (BodyForm::Opaque, Verb::Delete | Verb::Describe | Verb::Read) => RequestPlan::Nothing,
+            // A declared function takes what is listed.
+            (BodyForm::Opaque, Verb::Call) if standing == Standing::Declared => {
+                RequestPlan::Nothing
+            }
             (BodyForm::Opaque, Verb::Call | Verb::Create | Verb::Replace | Verb::Update) => {
                 RequestPlan::Scan(Node::default())
             }
             (BodyForm::Records(records), _) => RequestPlan::Scan(
-                records.filter_map(&mut |field| self.seal_rule(field, operation, granted))?,
+                records.filter_map(&mut |field, _| self.seal_rule(field, operation, granted))?,
             ),
         };
-        plan.head_key = head_key(operation);
+        plan.head_key = operation.head_key().cloned();
         Ok(plan)
     }
 
@@ -104,6 +112,7 @@ impl ApiPolicy {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
             UseKind::Filter(Filter { test: Test::IsNull, .. })
+            | UseKind::Embed
             | UseKind::Key
             | UseKind::Order { .. }
             | UseKind::Text
@@ -111,6 +120,10 @@ impl ApiPolicy {
             | UseKind::Zone => return Ok(()),
             UseKind::Filter(filter) => filter.operator,
         };
+        if self.lists_argument(one) == Some(false) {
+            let function = one.entity.as_ref().map(EntityName::as_str).unwrap_or_default();
+            return Err(Refusal::new(Code::UnknownField).on(function).by(word));
+        }
         let listed = |entity: &&EntityDecl| {
             entity.fields.contains(&one.column) || entity.rest.plain.contains(&one.column)
         };
@@ -125,6 +138,14 @@ impl ApiPolicy {
                 Ok(())
             }
         }
+    }
+
+    /// Whether an argument of a function is listed, or nearly; `None` if it is none.
+    fn lists_argument(&self, one: &Use) -> Option<bool> {
+        let is_own = |f: &&FunctionDecl| Some(FunctionDecl::arguments_of(&f.name)) == one.entity;
+        let function = self.surface.functions.iter().find(is_own)?;
+        let is_near = |name: &FieldName| near::is_near(name.as_str(), one.column.as_str());
+        Some(function.plain.contains(&one.column) || function.arguments.iter().any(is_near))
     }
 
     /// Refuses what could carry values past the policy: writes to what is not declared, and calls.
@@ -198,14 +219,17 @@ impl ApiPolicy {
         let refused = |code, word| Refusal::new(code).on(&field_ref).by(word);
         let unsupported = |code, word| Err(refused(code, word).at_line(class.line));
         let rule = || {
-            let (class, field, line) = (class.clone(), field_ref.clone(), field.line);
-            Some(FilterRule { class, field, line })
+            let (holds, line) = (field.holds(), field.line);
+            Some(FilterRule { class: class.clone(), field: field_ref.clone(), holds, line })
         };
         let held = rights(field, granted);
         let may_filter = |word| match held.is_some_and(|rights| rights.may_filter) {
             true => Ok(()),
             false => Err(refused(Code::FilterNotGranted, word).at_line(line)),
         };
+        self.judge_mixed(one, verb, (&field_ref, field), |code, word| {
+            refused(code, word).at_line(field.line)
+        })?;
         match &one.kind {
             UseKind::Column => match may_store(field, granted) {
                 true => Ok(None),
@@ -224,6 +248,7 @@ impl ApiPolicy {
                     unsupported(Code::UnsupportedConflict, "resolution")
                 }
             },
+            UseKind::Embed => Ok(None),
             // A function gets one of the many texts that a value may be stored as.
             UseKind::Filter(filter) if field.argument.is_some() => match filter.test {
                 Test::Equal(_) if class.params.mode == Mode::Deterministic => {
@@ -265,16 +290,19 @@ impl ApiPolicy {
                 (Sort::Here { .. }, Some(Right::Clear)) => Ok(rule()),
                 (Sort::Here { .. }, _) => Err(refused(Code::ReadNotGranted, "order").at_line(line)),
             },
-            // A sealed value comes back as its own type, whatever its envelope was cast to.
-            UseKind::Text if class.params.ty.casts_to_itself() => Ok(None),
-            UseKind::Text => unsupported(Code::UnsupportedTransform, "cast"),
+            // The text of `jsonb` is not the one that was written, and which of the two the column
+            // was is not known here.
+            UseKind::Text if class.params.ty == ValueType::Json => {
+                unsupported(Code::UnsupportedTransform, "cast")
+            }
+            UseKind::Text => Ok(None),
             UseKind::Transform(word) => unsupported(Code::UnsupportedTransform, word),
             UseKind::Zone => Ok(None),
         }
     }
 
     /// Whether the policy says the key of the entity, and the field is no part of it.
-    fn is_outside_key(&self, field: &FieldRef) -> bool {
+    pub(super) fn is_outside_key(&self, field: &FieldRef) -> bool {
         self.keys.get(&field.entity).is_some_and(|key| !key.contains(&field.field))
     }
 
@@ -291,7 +319,7 @@ impl ApiPolicy {
             self.protected_names.contains(&one.column.as_str().to_lowercase())
                 || self.protected_names.contains(&bare_name(&one.column))
         };
-        if excepted || !protected() {
+        if excepted || matches!(one.kind, UseKind::Embed) || !protected() {
             return Ok(());
         }
         let changes = |(declared, field): (&FieldRef, &Field)| {
@@ -304,6 +332,7 @@ impl ApiPolicy {
         let word = match &one.kind {
             UseKind::Column => "columns",
             UseKind::Conflict => "on_conflict",
+            UseKind::Embed => "select",
             UseKind::Filter(filter) => filter.operator,
             UseKind::Key => "resolution",
             UseKind::Order { .. } => "order",
@@ -317,6 +346,7 @@ impl ApiPolicy {
     fn open_rule(
         &self,
         field_ref: &FieldRef,
+        is_cast: bool,
         granted: &Granted,
     ) -> Result<Option<OpenRule>, Refusal> {
         let Some(field) = self.fields.get(field_ref) else { return Ok(None) };
@@ -326,8 +356,8 @@ impl ApiPolicy {
             return Err(Refusal::new(Code::ReadNotGranted).on(field_ref).at_line(line));
         }
         let class = field.class.clone();
-        let is_bound = field.is_bound;
-        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound }))
+        let (is_bound, holds) = (field.is_bound, field.holds());
+        Ok(Some(OpenRule { class, field: field_ref.clone(), right, is_bound, is_cast, holds }))
     }
 
     fn seal_rule(
@@ -337,6 +367,9 @@ impl ApiPolicy {
         granted: &Granted,
     ) -> Result<Option<SealRule>, Refusal> {
         let Some(field) = self.fields.get(field_ref) else { return Ok(None) };
+        self.judge_argument(field, |code, word| {
+            Refusal::new(code).on(field_ref).by(word).at_line(field.line)
+        })?;
         let rights = rights(field, granted);
         let guard = match rights.map_or(Right::Deny, |rights| rights.read) {
             Right::Clear | Right::Deny => Guard::Plain,
@@ -355,34 +388,9 @@ impl ApiPolicy {
             write,
             required: guard == Guard::Unseen && is_written_whole(operation, field_ref),
             is_bound: field.is_bound,
+            holds: field.holds(),
             line: field.line,
         }))
-    }
-}
-
-/// The key of the record that the request is about, where its head says it.
-fn head_key(operation: &Operation) -> Option<Plaintext> {
-    let request = match &operation.body {
-        BodyForm::Opaque => Vec::new(),
-        BodyForm::Records(node) => node.records(),
-    };
-    let used =
-        request.into_iter().chain(operation.answer.records()).find_map(|bound| {
-            match &bound.key {
-                KeyPlace::Head { used, .. } => Some(*used),
-                KeyPlace::Member { .. } | KeyPlace::Nowhere { .. } => None,
-            }
-        })?;
-    match &operation.uses.get(used)?.kind {
-        UseKind::Filter(Filter { test: Test::Equal(literal), .. }) => Some(literal.clone()),
-        UseKind::Column
-        | UseKind::Conflict
-        | UseKind::Filter(_)
-        | UseKind::Key
-        | UseKind::Order { .. }
-        | UseKind::Text
-        | UseKind::Transform(_)
-        | UseKind::Zone => None,
     }
 }
 
@@ -405,6 +413,6 @@ fn may_store(field: &Field, granted: &Granted) -> bool {
     })
 }
 
-fn rights<'a>(field: &Field, granted: &'a Granted) -> Option<&'a ClassRights> {
+pub(super) fn rights<'a>(field: &Field, granted: &'a Granted) -> Option<&'a ClassRights> {
     granted.rights.by_class.get(&field.class.params.id)
 }

@@ -17,7 +17,7 @@ use super::{
         reader::{not_built, pairs},
         text, truth, word,
     },
-    records,
+    migration, records,
 };
 
 /// Reads one entity. `unknown` is what its API says of fields that are not listed.
@@ -29,8 +29,13 @@ pub(super) fn entity(
     declared: &mut Declared,
     problems: &mut Problems,
 ) -> EntityDecl {
-    let mut entity =
-        EntityDecl { name: name.clone(), fields: Vec::new(), rest: Rest::default(), bind: None };
+    let mut entity = EntityDecl {
+        name: name.clone(),
+        fields: Vec::new(),
+        rest: Rest::default(),
+        bind: None,
+        key: Vec::new(),
+    };
     let Some(mut fields) = Fields::of(node, "an entity", problems) else { return entity };
     fields.later(&["masked_writeback", "migration"]);
     let key = fields.optional("key");
@@ -52,7 +57,8 @@ pub(super) fn entity(
             problems.error(node.at, "key names no column", "name those of the primary key");
         }
         let named = |node| text(node, "a column of the key", problems).map(FieldName::new);
-        declared.keys.insert(name.clone(), columns.iter().filter_map(named).collect());
+        entity.key = columns.iter().filter_map(named).collect();
+        declared.keys.insert(name.clone(), entity.key.clone());
     }
     for (key, node) in columns.and_then(|node| pairs(node, "fields", problems)).unwrap_or_default()
     {
@@ -111,8 +117,9 @@ pub(super) fn field(
     problems: &mut Problems,
 ) -> Option<Reading> {
     let mut fields = Fields::of(node, "a field", problems)?;
-    fields.later(&["bind", "equality", "masked_writeback", "migration", "subject"]);
+    fields.later(&["bind", "equality", "masked_writeback", "subject"]);
     let class = fields.optional("class");
+    let migration = fields.optional("migration");
     let mode = fields.optional("mode");
     let unique = fields.optional("unique");
     let why = fields.optional("why");
@@ -132,16 +139,26 @@ pub(super) fn field(
                     format!("a {mode} class cannot be unique: equal values are stored differently");
                 problems.error(node.at, message, "use a deterministic class");
             }
-            let line = at.line;
-            Some(Reading::Protected(Field {
+            let migration = migration.and_then(|node| migration::read(node, problems));
+            let field = Field {
                 class,
                 unique: is_unique,
                 argument: None,
-                line,
+                line: at.line,
                 is_bound: false,
-            }))
+                migration: migration.unwrap_or_default(),
+            };
+            migration::warn_of_unique(at, &field, problems);
+            Some(Reading::Protected(field))
         }
         (None, mode @ Some(_)) => {
+            if let Some(migration) = migration {
+                problems.error(
+                    migration.at,
+                    "a plain field is never sealed",
+                    "leave migration out",
+                );
+            }
             plain(at, mode, why, "a field", problems);
             Some(Reading::Plain)
         }

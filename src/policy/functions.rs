@@ -1,4 +1,8 @@
 //! Functions of an API: which of their arguments are of which class, and whose records they return.
+//!
+//! # Why
+//! An argument that is not listed is refused, whatever `unknown_fields:` says: a function may do
+//! anything with it, and an overload of another signature is another function. (2026-11)
 
 use crate::{
     base::{
@@ -14,6 +18,7 @@ use super::{
     diagnostic::{Place, Problems},
     document::{Fields, Node, reader::pairs, text, word},
     entities::plain,
+    migration::Migration,
 };
 
 /// What a function does with an argument, and so which grant its caller needs.
@@ -45,19 +50,24 @@ pub(super) fn read(
         text(why, "why", problems);
     }
     if arguments.is_none() && why.is_none() {
-        let remedy = "add args:, or why: no argument needs protection";
+        let remedy = "add args:, or why: it takes no arguments";
         problems.error(node.at, "a function lacks `args`", remedy);
     }
     let owner = FunctionDecl::arguments_of(&name);
-    let mut protected = Vec::new();
+    let (mut protected, mut plain) = (Vec::new(), Vec::new());
     let pairs = arguments.and_then(|node| pairs(node, "args", problems)).unwrap_or_default();
     for (key, node) in pairs {
         if key.text.trim().is_empty() {
             problems.error(key.at, "an argument needs a name", "name it in the function");
             continue;
         }
-        let Some(field) = argument(node, key.at, classes, problems) else { continue };
+        let read = argument(node, key.at, classes, problems);
         let argument = FieldName::new(key.text.as_str());
+        // After a problem nothing is made of the policy, so that it does not matter here.
+        let Some(field) = read else {
+            plain.push(argument);
+            continue;
+        };
         protected.push(argument.clone());
         declared.fields.push((FieldRef { entity: owner.clone(), field: argument }, field));
     }
@@ -66,7 +76,7 @@ pub(super) fn read(
         let name = text(node, "returns", problems)?;
         place(name, node.at, problems).map(EntityName::new)
     });
-    Some((FunctionDecl { name, arguments: protected, returns }, at))
+    Some((FunctionDecl { name, arguments: protected, plain, returns }, at))
 }
 
 /// Reads `{class: …, use: …}`. `None` for a plain argument as well as after a problem.
@@ -100,5 +110,7 @@ fn argument(node: &Node, at: Place, classes: &Classes, problems: &mut Problems) 
             format!("a {mode} class cannot be tested by a function: each stored form differs");
         problems.error(node.at, message, "use a deterministic class");
     }
-    Some(Field { class, unique: false, argument: Some(argument), line: at.line, is_bound: false })
+    let (line, migration) = (at.line, Migration::Sealed);
+    let argument = Some(argument);
+    Some(Field { class, unique: false, argument, line, is_bound: false, migration })
 }

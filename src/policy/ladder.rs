@@ -1,6 +1,6 @@
 //! The keys `match:`, `equality:` and `range:` of a class: what of a searchable value can be tested.
 
-use crate::base::class::{Equality, Mode, Rung, ValueType};
+use crate::base::class::{Equality, Mode, Rung, ValueType, Years};
 
 use super::{
     diagnostic::{Place, Problems},
@@ -9,7 +9,6 @@ use super::{
         reader::{number, suggest},
         text, word,
     },
-    plan::Span,
 };
 
 /// The most characters of a prefix.
@@ -18,6 +17,9 @@ const MAX_PREFIX: u8 = 32;
 const MAX_RUNGS: usize = 4;
 /// The most texts that one test may become.
 const MAX_TESTS: u64 = 500;
+
+/// How many it may become where `range:` says nothing.
+const AT_MOST: usize = 120;
 
 const EXAMPLES: &str = "for example [eq], [ieq, eq], [\"prefix(3)\", ieq, eq] or [year, month, eq]";
 
@@ -157,8 +159,8 @@ pub(super) fn span(
     rungs: &[Rung],
     node: Option<&Node>,
     problems: &mut Problems,
-) -> Span {
-    let span = Span::default();
+) -> (Years, usize) {
+    let span = (Years::ALL, AT_MOST);
     let Some(node) = node else { return span };
     if !ty.is_calendar() || !rungs.iter().any(|rung| matches!(rung, Rung::Month | Rung::Year)) {
         let message = "range is for searchable dates with a rung year or month";
@@ -184,10 +186,10 @@ pub(super) fn span(
         }
     };
     let (first, last) = (read(from, 1, 9999, 1), read(to, 1, 9999, 9999));
-    let at_most = read(at_most, 1, MAX_TESTS, span.at_most as u64);
-    if first > last {
+    let at_most = read(at_most, 1, MAX_TESTS, AT_MOST as u64);
+    let Some(years) = Years::new(first as i64, last as i64) else {
         problems.error(node.at, "range ends before it begins", remedy);
         return span;
-    }
-    Span { years: first as i64..=last as i64, at_most: at_most as usize }
+    };
+    (years, at_most as usize)
 }

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::base::class::{Equality, Mode, Rung};
+use crate::{
+    base::class::{Equality, Mode, Rung},
+    model::FieldRef,
+};
 
 use super::{Policy, plan::Class};
 
@@ -27,12 +30,15 @@ impl Policy {
 
     fn leak(&self, class: &Class) -> Leak {
         let mut fields = Vec::new();
-        let mut is_unique = false;
+        let (mut is_unique, mut clear) = (false, Vec::new());
         let (mut bound, mut free) = (0, 0);
         for api in self.apis() {
             for (name, field) in &api.fields {
                 if field.class.params.id == class.params.id {
                     fields.push(format!("{}: {name}", api.name));
+                    if let Some(until) = field.migration.until() {
+                        clear.push((field.line, format!("until {until}, {}", in_clear(name))));
+                    }
                     is_unique |= field.unique;
                     *if field.is_bound { &mut bound } else { &mut free } += 1;
                 }
@@ -60,6 +66,8 @@ impl Policy {
                 "whoever may write whether a value is there, since a unique column answers".into(),
             );
         }
+        clear.sort();
+        tells.extend(clear.into_iter().map(|(_, tell)| Cow::Owned(tell)));
         Leak { class: class.name.to_string(), mode: class.params.mode, fields, tells }
     }
 }
@@ -76,6 +84,14 @@ const SWAPPED_WITHIN: &str = "nobody when a value is swapped with another of its
                               record, or an older one of that record is put back";
 const SWAPPED_OUTSIDE: &str = "nobody when a value is swapped with another of its class outside of \
                                the entities with bind:, or an older one is put back";
+
+/// What a field in migration shows.
+fn in_clear(field: &FieldRef) -> String {
+    format!(
+        "every value of {field} that is not sealed yet, and every value that is sought in it, since \
+         the API is asked for both forms"
+    )
+}
 
 fn grain(rung: Rung, equality: Equality) -> String {
     let which = match (rung, equality) {

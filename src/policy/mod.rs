@@ -17,6 +17,8 @@ mod grants;
 mod ladder;
 pub mod leakage;
 pub mod mask;
+mod migration;
+mod mixed;
 mod names;
 pub mod plan;
 mod records;
@@ -27,6 +29,7 @@ mod types;
 pub use apis::{ApiPolicy, Upgrades};
 pub use columns::Column;
 pub use diagnostic::{Diagnostic, Severity};
+pub use migration::{Migrating, Migration};
 pub use plan::Plan;
 
 use std::{

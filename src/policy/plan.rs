@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ops::RangeInclusive,
     sync::Arc,
 };
 
@@ -27,8 +26,8 @@ pub struct Class {
     pub name: ClassName,
     /// What the cipher needs.
     pub params: ClassParams,
-    /// Which years its dates are in, and how many texts a test of them may become.
-    pub span: Span,
+    /// How many years, months and days a test of its dates may become.
+    pub at_most: usize,
     /// Whether records are ordered by it after opening.
     pub sort: Sort,
     /// The partial view.
@@ -73,21 +72,6 @@ pub enum Sort {
     },
     /// They are not.
     Refused,
-}
-
-/// What `range:` says of dates: a test that is open at one end is answered for these years.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// The years that values are in; no other is stored.
-    pub years: RangeInclusive<i64>,
-    /// How many years, months and days one test may be spelled as.
-    pub at_most: usize,
-}
-
-impl Default for Span {
-    fn default() -> Self {
-        Self { years: 1..=9999, at_most: 120 }
-    }
 }
 
 /// What happens when a declared field holds something that is not a valid envelope of its class.
@@ -141,6 +125,15 @@ pub enum Write {
     },
 }
 
+/// What is stored in a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// Envelopes of its class.
+    Envelopes,
+    /// Those, and values in clear: the field is in migration.
+    Mixed,
+}
+
 /// A place in a request body whose value is sealed.
 #[derive(Clone, Debug)]
 pub struct SealRule {
@@ -156,6 +149,8 @@ pub struct SealRule {
     pub required: bool,
     /// Whether the value opens in its own record alone.
     pub is_bound: bool,
+    /// What is stored there.
+    pub holds: Holds,
     /// The policy line of the field.
     pub line: usize,
 }
@@ -171,6 +166,10 @@ pub struct OpenRule {
     pub right: Right,
     /// Whether the value opens in its own record alone.
     pub is_bound: bool,
+    /// Whether the caller gets the text of the value, whatever its type.
+    pub is_cast: bool,
+    /// What is stored there.
+    pub holds: Holds,
 }
 
 /// How the records of an entity are told apart, where values are bound to them.
@@ -213,6 +212,8 @@ pub struct FilterRule {
     pub class: Arc<Class>,
     /// For messages.
     pub field: FieldRef,
+    /// What is stored there.
+    pub holds: Holds,
     /// The policy line of the field.
     pub line: usize,
 }
@@ -277,6 +278,8 @@ pub struct Plan {
     pub unknown: BTreeMap<EntityName, u64>,
     /// What the request body may be written in.
     pub formats: Formats,
+    /// Whether an error may repeat values in clear that the caller may not see.
+    pub hides_errors: bool,
     /// Keeps other modules from making one.
     pub(super) made: Made,
 }

@@ -20,6 +20,7 @@ use super::{
     apis::Declared,
     diagnostic::{Place, Problems},
     document::{Fields, Node, text, word, yaml::Value},
+    migration::Migration,
     plan::{BindRule, KeyForm, KeyType},
 };
 
@@ -76,6 +77,7 @@ impl Bind<'_> {
         };
         let key = FieldRef { entity: entity.clone(), field: FieldName::new(self.key) };
         let class = declared.fields.iter().find(|(field, _)| *field == key);
+        let is_mixed = class.is_some_and(|(_, field)| field.migration != Migration::Sealed);
         let form = match class.map(|(_, field)| &field.class) {
             Some(class) if class.params.mode != Mode::Deterministic => {
                 let mode = class.params.mode.as_str();
@@ -86,6 +88,11 @@ impl Bind<'_> {
             Some(_) if self.ty.is_some() => {
                 let message = "the class of the key says its type";
                 problems.error(self.at, message, "leave type out");
+                return None;
+            }
+            Some(_) if is_mixed => {
+                let message = "a key that is in migration does not tell records apart";
+                problems.error(self.key_at, message, "seal all of its values first");
                 return None;
             }
             Some(class) => KeyForm::Protected(class.clone()),

@@ -16,6 +16,7 @@ use super::{
     diagnostic::Problems,
     document::{Fields, Node, list, reader::pairs, reader::suggest, text, truth},
     entities::{self, Reading, field},
+    migration::Migration,
     plan::Class,
     records::{self, Bind},
 };
@@ -53,6 +54,7 @@ fn route(
     let (path, query) = (fields.optional("path"), fields.optional("query"));
     let (places, form) = (fields.optional("fields"), fields.optional("form"));
     let (bind, unknown_fields) = (fields.optional("bind"), fields.optional("unknown_fields"));
+    let may_name = fields.optional("may_name");
     let (open, why) = (fields.optional("open"), fields.optional("why"));
     fields.finish(problems);
     let pattern_node = pattern?;
@@ -64,12 +66,13 @@ fn route(
         query: Vec::new(),
         fields: Vec::new(),
         form: Vec::new(),
+        may_name: Vec::new(),
         rest: Rest { plain: Vec::new(), unknown },
         bind: None,
         is_open: false,
     };
     if let Some(open) = open {
-        let others = [path, query, places, form, bind, unknown_fields];
+        let others = [path, query, places, form, bind, unknown_fields, may_name];
         route.is_open = is_open(open, why, others, problems);
         // Nothing that an API says of unknown fields is for what nobody looks at.
         route.rest.unknown = Unknown::Pass;
@@ -141,6 +144,10 @@ fn route(
         declare(format!("form:{}", key.text), of_parameter(class, key.at.line));
         route.form.push(key.text.clone());
     }
+    let named = may_name.and_then(|node| list(node, "may_name", problems)).unwrap_or_default();
+    for node in named {
+        route.may_name.extend(text(node, "may_name", problems).map(str::to_owned));
+    }
     if let Some(node) = unknown_fields {
         route.rest.unknown = entities::unknown(node, problems).unwrap_or_default();
     }
@@ -163,7 +170,7 @@ fn route(
 fn is_open(
     open: &Node,
     why: Option<&Node>,
-    others: [Option<&Node>; 6],
+    others: [Option<&Node>; 7],
     problems: &mut Problems,
 ) -> bool {
     let is_open = truth(open, "open", problems);
@@ -200,7 +207,14 @@ fn can_bind(bind: &Bind<'_>, pattern: &str, problems: &mut Problems) -> bool {
 }
 
 fn of_parameter(class: Arc<Class>, line: usize) -> Field {
-    Field { class, unique: false, argument: None, line, is_bound: false }
+    Field {
+        class,
+        unique: false,
+        argument: None,
+        line,
+        is_bound: false,
+        migration: Migration::Sealed,
+    }
 }
 
 /// `METHOD /path/{parameter}`.

@@ -7,13 +7,13 @@ use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
 use http::{HeaderMap, Version};
 use hyper::service::service_fn;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::conn::auto::Builder,
 };
 use tokio::{
     net::{TcpListener, UnixListener},
-    sync::{OwnedSemaphorePermit, Semaphore, watch},
-    time::timeout,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 
@@ -21,6 +21,7 @@ use super::{
     Sidecar,
     exchange::exchange,
     heads::{Note, Notes},
+    pace::{Paced, Turns},
     pin::Pins,
     stream::{Abort, Stream},
     strict::MOST_FIELDS,
@@ -125,7 +126,8 @@ pub async fn serve(
     places: Arc<Semaphore>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let graceful = GracefulShutdown::new();
+    // Each connection holds the sender; when all are gone, so are the connections.
+    let (alive, mut gone) = mpsc::channel(1);
     let listener = Arc::new(listener);
     loop {
         let place = tokio::select! {
@@ -150,15 +152,24 @@ pub async fn serve(
             pins: Pins::default(),
             _place: place,
         };
-        let (listener, sidecar, watcher) = (listener.clone(), sidecar.clone(), graceful.watcher());
-        tokio::spawn(connection(listener, sidecar, stream, door, watcher));
+        let (listener, sidecar) = (listener.clone(), sidecar.clone());
+        let ending = Ending { stop: stop.clone(), _alive: alive.clone() };
+        tokio::spawn(connection(listener, sidecar, stream, door, ending));
     }
-    let drain = sidecar.limits.drain;
-    drop(listener);
-    if timeout(drain, graceful.shutdown()).await.is_err() {
+    drop((listener, alive));
+    if timeout(sidecar.limits.drain, gone.recv()).await.is_err() {
         tracing::warn!("exchanges were still in flight at the end of the drain time");
     }
 }
+
+/// What a connection ends with: an order to, and the news that it has.
+struct Ending {
+    stop: watch::Receiver<bool>,
+    _alive: mpsc::Sender<Infallible>,
+}
+
+/// How long a client of HTTP/2 has to agree that its connection ends, once nothing is under way.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// A connection, what breaks it off, and who is at its other end if the system knows.
 pub type Accepted = (Stream, Abort, Option<UnixPeer>);
@@ -172,7 +183,7 @@ impl Socket {
                 Err(error) => {
                     tracing::warn!(kind = %error.kind(), "accepting a connection failed");
                     // Gives a machine that is out of descriptors time to get some back.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    sleep(Duration::from_millis(50)).await;
                 }
             }
         }
@@ -201,10 +212,10 @@ async fn connection(
     sidecar: Arc<Sidecar>,
     stream: Stream,
     mut door: Door,
-    watcher: hyper_util::server::graceful::Watcher,
+    ending: Ending,
 ) {
     let Some(acceptor) = &listener.tls else {
-        return exchanges(sidecar, stream, door, watcher).await;
+        return exchanges(sidecar, stream, door, ending).await;
     };
     let Ok(Ok(stream)) = timeout(sidecar.limits.head, acceptor.accept(stream)).await else {
         tracing::info!(listener = listener.name, "a TLS handshake failed");
@@ -222,27 +233,23 @@ async fn connection(
                 return;
             }
         };
-    exchanges(sidecar, stream, door, watcher).await;
+    exchanges(sidecar, stream, door, ending).await;
 }
 
-async fn exchanges<S>(
-    sidecar: Arc<Sidecar>,
-    stream: S,
-    door: Door,
-    watcher: hyper_util::server::graceful::Watcher,
-) where
+async fn exchanges<S>(sidecar: Arc<Sidecar>, stream: S, door: Door, mut ending: Ending)
+where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let limits = sidecar.limits;
     let patience = Patience { head: limits.head, stalled: limits.body_idle };
     let (notes, abort) = (door.notes.clone(), door.abort.clone());
-    let stream = Watched::new(stream, notes, abort, patience, limits.head_bytes);
+    let stream = Watched::new(stream, notes.clone(), abort, patience, limits.head_bytes);
     let door = Arc::new(door);
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = Builder::new(Paced(limits.body_idle));
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(sidecar.limits.head)
+        .header_read_timeout(limits.head)
         .preserve_header_case(true)
         .max_headers(MOST_FIELDS)
         // What is respelled may grow by two bytes for one.
@@ -250,16 +257,48 @@ async fn exchanges<S>(
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(sidecar.limits.head_bytes).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .max_concurrent_streams(128)
         .keep_alive_interval(Some(Duration::from_secs(30)));
+    let turns = Turns::new();
+    let begun = turns.clone();
     let service = service_fn(move |request| {
-        let (sidecar, door) = (sidecar.clone(), door.clone());
-        async move { Ok::<_, Infallible>(exchange(sidecar, door, request).await) }
+        let (sidecar, door, turn) = (sidecar.clone(), door.clone(), begun.begin());
+        async move {
+            let is_paced = request.version() == Version::HTTP_2;
+            let answer = exchange(sidecar, door, request).await;
+            Ok::<_, Infallible>(if is_paced { answer.map(|b| turn.answer(b)) } else { answer })
+        }
     });
     let connection =
         builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
+    let mut connection = std::pin::pin!(connection);
+    // HTTP/1 has its own limits for what comes between two exchanges, and for what is written.
+    let quiet = |time| {
+        let (turns, notes) = (turns.clone(), notes.clone());
+        async move {
+            turns.quiet(time).await;
+            if !notes.are_of_http_2() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        _ = ending.stop.wait_for(|stop| *stop) => None,
+        () = quiet(limits.head) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = connection => ended,
+                () = async { sleep(LAST_WORDS).await; quiet(LAST_WORDS).await } => Ok(()),
+            }
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(kind = broken(&*error), "a connection ended early");
     }
 }

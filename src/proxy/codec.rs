@@ -7,8 +7,10 @@ use std::io::{self, Write};
 
 use flate2::{
     Compression, Decompress, FlushDecompress, Status,
-    write::{DeflateEncoder, GzEncoder, MultiGzDecoder, ZlibEncoder},
+    write::{DeflateEncoder, GzEncoder, ZlibEncoder},
 };
+
+use super::members::{Gunzip, Sink, Unzstd};
 
 /// A content coding that is read and written (RFC 9110 §8.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,9 @@ pub enum Broken {
     /// It is not of its coding, or ends too early.
     #[error("the body is not of its content coding")]
     Malformed,
+    /// It has too many members for what comes of them.
+    #[error("the body has too many members")]
+    Scattered,
     /// It expands beyond what is taken.
     #[error("the body expands beyond the limit")]
     TooLarge,
@@ -56,37 +61,11 @@ const PIECE_ROOM: usize = 1 << 20;
 const FREE: u64 = 1 << 20;
 const RATIO: u64 = 200;
 
-/// RFC 9659: receivers need not take larger windows, and we hold one.
-const ZSTD_WINDOW_LOG: u32 = 23;
-
-/// Where decoded bytes go.
-#[derive(Default)]
-struct Sink {
-    bytes: Vec<u8>,
-    room: usize,
-    is_over: bool,
-}
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.room {
-            self.is_over = true;
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 enum Decoding {
     Br(Box<brotli::DecompressorWriter<Sink>>),
     Deflate(Inflate),
-    Gzip(Box<MultiGzDecoder<Sink>>),
-    Zstd(Box<zstd::stream::write::Decoder<'static, Sink>>),
+    Gzip(Box<Gunzip>),
+    Zstd(Box<Unzstd>),
 }
 
 /// Takes a body out of its coding.
@@ -100,18 +79,14 @@ pub struct Decoder {
 impl Decoder {
     /// For a body of which at most `most` bytes may come.
     pub fn new(coding: Coding, most: u64) -> Result<Self, Broken> {
-        let sink = Sink::default();
         let decoding = match coding {
-            Coding::Br => Decoding::Br(Box::new(brotli::DecompressorWriter::new(sink, 4 << 10))),
-            Coding::Deflate => Decoding::Deflate(Inflate::default()),
-            Coding::Gzip => Decoding::Gzip(Box::new(MultiGzDecoder::new(sink))),
-            Coding::Zstd => {
-                let decoder = zstd::stream::write::Decoder::new(sink);
-                let mut decoder = decoder.map_err(|_| Broken::Malformed)?;
-                let limited = decoder.window_log_max(ZSTD_WINDOW_LOG);
-                limited.map_err(|_| Broken::Malformed)?;
-                Decoding::Zstd(Box::new(decoder))
+            Coding::Br => {
+                let decoder = brotli::DecompressorWriter::new(Sink::default(), 4 << 10);
+                Decoding::Br(Box::new(decoder))
             }
+            Coding::Deflate => Decoding::Deflate(Inflate::default()),
+            Coding::Gzip => Decoding::Gzip(Box::default()),
+            Coding::Zstd => Decoding::Zstd(Box::new(Unzstd::new().map_err(|_| Broken::Malformed)?)),
         };
         Ok(Self { decoding, came: 0, gave: 0, most })
     }
@@ -130,8 +105,8 @@ impl Decoder {
             let pushed = match &mut self.decoding {
                 Decoding::Br(decoder) => decoder.write_all(piece),
                 Decoding::Deflate(inflate) => inflate.push(piece),
-                Decoding::Gzip(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
-                Decoding::Zstd(decoder) => decoder.write_all(piece).and_then(|()| decoder.flush()),
+                Decoding::Gzip(decoder) => decoder.push(piece),
+                Decoding::Zstd(decoder) => decoder.push(piece),
             };
             self.hand_on(pushed, &mut take)?;
         }
@@ -151,8 +126,8 @@ impl Decoder {
         let finished = match &mut self.decoding {
             Decoding::Br(decoder) => decoder.close(),
             Decoding::Deflate(inflate) => inflate.finish(),
-            Decoding::Gzip(decoder) => decoder.try_finish(),
-            Decoding::Zstd(decoder) => decoder.do_finish(),
+            Decoding::Gzip(decoder) => decoder.finish(),
+            Decoding::Zstd(decoder) => decoder.finish(),
         };
         self.hand_on(finished, &mut take)
     }
@@ -164,8 +139,12 @@ impl Decoder {
     ) -> Result<(), E> {
         let sink = self.sink();
         if done.is_err() {
-            let why = if sink.is_over { Broken::TooLarge } else { Broken::Malformed };
-            return Err(why.into());
+            return Err(match sink {
+                Sink { is_scattered: true, .. } => Broken::Scattered,
+                Sink { is_over: true, .. } => Broken::TooLarge,
+                _ => Broken::Malformed,
+            }
+            .into());
         }
         let bytes = std::mem::take(&mut sink.bytes);
         self.gave += bytes.len() as u64;
@@ -176,8 +155,8 @@ impl Decoder {
         match &mut self.decoding {
             Decoding::Br(decoder) => decoder.get_mut(),
             Decoding::Deflate(inflate) => &mut inflate.sink,
-            Decoding::Gzip(decoder) => decoder.get_mut(),
-            Decoding::Zstd(decoder) => decoder.get_mut(),
+            Decoding::Gzip(decoder) => decoder.sink(),
+            Decoding::Zstd(decoder) => decoder.sink(),
         }
     }
 
@@ -369,6 +348,27 @@ mod tests {
             let coded = [encoded(coding, false, b"[1,"), encoded(coding, false, b"2]")].concat();
             assert_eq!(decoded(coding, &coded, 3).unwrap(), b"[1,2]");
         }
+    }
+
+    #[test]
+    fn a_body_of_many_members_with_next_to_nothing_in_them_is_given_up() {
+        for coding in [Coding::Gzip, Coding::Zstd] {
+            let (empty, byte) = (encoded(coding, false, b""), encoded(coding, false, b"x"));
+            assert_eq!(
+                decoded(coding, &empty.repeat(16), 7).as_deref(),
+                Ok(&b""[..]),
+                "{coding:?}"
+            );
+            let line = encoded(coding, false, &[b'y'; 100]).repeat(1000);
+            assert_eq!(decoded(coding, &line, 1000).map(|all| all.len()), Ok(100_000));
+            for member in [empty, byte] {
+                let many = decoded(coding, &member.repeat(20), 7);
+                assert_eq!(many, Err(Broken::Scattered), "{coding:?}");
+            }
+        }
+        // Frames to be skipped (RFC 8878 §3.1.2).
+        let skipped = b"\x50\x2a\x4d\x18\0\0\0\0".repeat(20);
+        assert_eq!(decoded(Coding::Zstd, &skipped, 1000), Err(Broken::Scattered));
     }
 
     #[test]

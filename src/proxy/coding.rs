@@ -119,6 +119,7 @@ impl From<Broken> for Stop {
             let code = match (whose, broken) {
                 (Whose::Answer, _) => Code::UpstreamUnreadable,
                 (Whose::Request, Broken::Malformed) => Code::MalformedBody,
+                (Whose::Request, Broken::Scattered) => Code::TooManyMembers,
                 (Whose::Request, Broken::TooLarge) => Code::BodyTooLarge,
             };
             Refusal::new(code).by("Content-Encoding").because(broken)

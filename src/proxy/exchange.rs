@@ -139,6 +139,7 @@ async fn answer(
         let cleared = record.conclude(sidecar, &tally).await?;
         return upgraded(door, head, client, cleared);
     }
+    head::admit_answer(&head.headers)?;
     let after = head::after(&method, &head.headers);
     let carried = Carried::of(&head.headers, plan.passes_answer(), false);
     // The answer may hold what was sealed, under a newer key, while the request was on its way.

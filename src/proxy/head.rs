@@ -70,6 +70,15 @@ pub fn admit(head: &request::Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Refuses answers whose end is in doubt (RFC 9112 §6.3): the HTTP library reads the chunks, and the
+/// length would go on beside them.
+pub fn admit_answer(headers: &HeaderMap) -> Result<(), Refusal> {
+    if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
+        return Err(Refusal::new(Code::UpstreamUnreadable).by("Content-Length"));
+    }
+    Ok(())
+}
+
 /// Refuses, toward an API with entities, the fields that would change what a request means.
 pub fn admit_protected(headers: &HeaderMap, upgrades: Upgrades) -> Result<(), Refusal> {
     let refuse = |name| Err(Refusal::new(Code::UnsupportedHeader).by(name));

@@ -38,6 +38,7 @@ struct Shared {
     notes: VecDeque<Note>,
     broken: Option<Fault>,
     is_released: bool,
+    is_http_2: bool,
     /// How many requests have begun, and how many of them an answer was found for.
     begun: u64,
     settled: u64,
@@ -68,6 +69,11 @@ impl Notes {
         if let Some(waiting) = shared.waiting.take() {
             waiting.wake();
         }
+    }
+
+    /// Whether the connection has begun as one of HTTP/2.
+    pub fn are_of_http_2(&self) -> bool {
+        self.shared().is_http_2
     }
 
     /// From now on bytes pass as they are: they are no HTTP any more.
@@ -247,6 +253,7 @@ impl Follower {
         if self.is_first && PREFACE.starts_with(&self.held) {
             if self.held.len() == PREFACE.len() {
                 self.is_first = false;
+                self.notes.shared().is_http_2 = true;
                 self.stage = Stage::Raw;
                 self.out.append(&mut self.held);
             }

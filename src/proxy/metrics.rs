@@ -2,7 +2,8 @@
 //!
 //! Labels are names from the two files and words from closed lists, so their number is bounded and
 //! none can hold a value: the verb but not the path, the refusal code but not the field. Entities
-//! are left out on purpose; the audit log has them.
+//! are left out on purpose, since the audit log has them; but for fields in migration, of which the
+//! policy says how many there are, and which fall to none.
 
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::{
     audit::{Action, Counts, Fate},
     base::{digest::Digest, ident::ApiName, refusal::Code},
     keys::Freshness,
+    model::FieldRef,
+    policy::Migrating,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -45,6 +48,24 @@ struct OfClass {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfApi {
     api: String,
+}
+
+/// A field in migration: a name of the policy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfField {
+    api: String,
+    entity: String,
+    field: String,
+}
+
+impl OfField {
+    fn new(api: &ApiName, field: &FieldRef) -> Self {
+        Self {
+            api: api.as_str().to_owned(),
+            entity: field.entity.as_str().to_owned(),
+            field: field.field.as_str().to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -71,6 +92,8 @@ pub struct Metrics {
     values: [Family<OfClass, Counter>; Fate::ALL.len()],
     strays_passed: Counter,
     unknown_fields: Family<OfApi, Counter>,
+    plaintext_seen: Family<OfField, Counter>,
+    migration_until: Family<OfField, Gauge>,
     overhead: Family<OfApi, Histogram, Buckets>,
     upstream: Family<OfApi, Histogram, Buckets>,
     inflight: Gauge,
@@ -119,6 +142,17 @@ impl Metrics {
         let unknown_fields = Family::default();
         let help = "Fields of requests that passed, although the policy does not list them";
         registry.register("unknown_fields", help, unknown_fields.clone());
+        let plaintext_seen = Family::default();
+        let help = "Values in clear in answers, of fields in migration";
+        registry.register("plaintext_values_seen", help, plaintext_seen.clone());
+        let migration_until = Family::default();
+        let help = "When the migration of a field was to end, since the Unix epoch";
+        registry.register_with_unit(
+            "migration_until",
+            help,
+            Unit::Seconds,
+            migration_until.clone(),
+        );
         let overhead = Family::new_with_constructor(Buckets);
         let help = "Time of an exchange less the time of the database API";
         registry.register_with_unit("overhead", help, Unit::Seconds, overhead.clone());
@@ -148,6 +182,8 @@ impl Metrics {
             values,
             strays_passed,
             unknown_fields,
+            plaintext_seen,
+            migration_until,
             overhead,
             upstream,
             inflight,
@@ -210,9 +246,21 @@ impl Metrics {
         self.unknown_fields.get_or_create(&api).inc_by(count);
     }
 
-    /// A policy came into force.
-    pub fn policy_in_force(&self, digest: Digest) {
+    /// Values in clear were in an answer.
+    pub fn plaintext_seen(&self, api: &ApiName, field: &FieldRef, count: u64) {
+        self.plaintext_seen.get_or_create(&OfField::new(api, field)).inc_by(count);
+    }
+
+    /// A policy came into force. Its fields in migration are counted from zero on, so that one that
+    /// is not seen can be told from one that is not there.
+    pub fn policy_in_force(&self, digest: Digest, migrating: &[Migrating]) {
         self.reload_successful.set(1);
+        self.migration_until.clear();
+        for one in migrating {
+            let field = OfField::new(&one.api, &one.field);
+            self.migration_until.get_or_create(&field).set(one.until.end());
+            drop(self.plaintext_seen.get_or_create(&field));
+        }
         self.policy.clear();
         self.policy.get_or_create(&InForce { digest: digest.to_string() }).set(1);
     }
@@ -249,6 +297,7 @@ fn family_of(fate: Fate) -> (&'static str, &'static str) {
         Fate::Failed => ("integrity_failures", "Stored values that failed their integrity check"),
         Fate::Masked => ("fields_masked", "Values shown as their mask"),
         Fate::Opened => ("fields_opened", "Values opened"),
+        Fate::Plain => ("fields_plain", "Values shown that were not sealed yet"),
         Fate::PutBack => ("fields_put_back", "Envelopes stored again unchanged"),
         Fate::Sealed => ("fields_sealed", "Values sealed, in bodies and filters"),
         Fate::Withheld => ("fields_withheld", "Values answered as null or not at all"),
@@ -259,7 +308,12 @@ fn family_of(fate: Fate) -> (&'static str, &'static str) {
 mod tests {
     use std::collections::{BTreeMap, HashMap};
 
-    use crate::{audit::Subject, base::ident::ClassName, model::Verb};
+    use crate::{
+        audit::Subject,
+        base::ident::{ClassName, EntityName, FieldName},
+        model::Verb,
+        policy::Migration,
+    };
 
     use super::*;
 
@@ -276,8 +330,14 @@ mod tests {
         counts.add(Fate::Failed, &BTreeMap::from([(ClassName::new("mrn"), 1)]));
         metrics.values(&counts);
         metrics.unknown_fields(&ApiName::new("lims"), 3);
-        metrics.policy_in_force(Digest([1; 32]));
-        metrics.policy_in_force(Digest([2; 32]));
+        let field =
+            FieldRef { entity: EntityName::new("lab.people"), field: FieldName::new("name") };
+        let until = "2026-12-31".parse().unwrap();
+        let (api, migration) = (ApiName::new("lims"), Migration::Dual { until });
+        let migrating = Migrating { api, field: field.clone(), migration, until, line: 1 };
+        metrics.policy_in_force(Digest([1; 32]), &[migrating]);
+        metrics.plaintext_seen(&ApiName::new("lims"), &field, 4);
+        metrics.policy_in_force(Digest([2; 32]), &[]);
         metrics.policy_refused();
         metrics.key_epoch(7);
         metrics
@@ -296,6 +356,7 @@ mod tests {
             "labseal_strays_passed_total 2",
             r#"labseal_unknown_fields_total{api="lims"} 3"#,
             r#"labseal_upstream_seconds_count{api="li\"ms\n"} 1"#,
+            r#"labseal_plaintext_values_seen_total{api="lims",entity="lab.people",field="name"} 4"#,
             "labseal_config_last_reload_successful 0",
             "labseal_key_epoch 7",
             "labseal_inflight 0",
@@ -304,6 +365,7 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert_eq!(text.matches("labseal_policy_info{").count(), 1);
+        assert_eq!(text.matches("labseal_migration_until_seconds{").count(), 0);
         let entered = metrics.enter();
         assert!(metrics.encode().contains("\nlabseal_inflight 1\n"));
         drop(entered);

@@ -217,7 +217,10 @@ impl Opening<'_> {
                 .map_err(|broken| Refusal::new(Code::UpstreamUnreadable).because(broken))?;
         }
         let json = media.is_json();
-        let mut opened = echo::body(&body, json, self.written, &self.plan.rights, self.keys);
+        let mut opened = match self.plan.hides_errors {
+            true => echo::blotted(&body, json),
+            false => echo::body(&body, json, self.written, &self.plan.rights, self.keys),
+        };
         if let Some(coding) = coding {
             opened = coding::encode(coding, &opened)?;
         }

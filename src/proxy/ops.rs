@@ -24,7 +24,7 @@ use super::{
     body::{self, AnyBody},
     stream::Stream,
 };
-use crate::keys::Freshness;
+use crate::{base::day::Day, keys::Freshness};
 
 /// How long the head of a request may take before there are limits of a sidecar.
 const HEAD: Duration = Duration::from_secs(10);
@@ -67,6 +67,14 @@ impl Readiness {
             reasons.push("the audit log cannot be written");
         }
         reasons
+    }
+
+    /// What somebody should look at, though it is no reason to be unready.
+    fn warnings(&self, sidecar: &Sidecar) -> Vec<String> {
+        let today = Day::of(sidecar.clock.wall());
+        let overdue = sidecar.revision.load().policy.overdue(today);
+        let migrations = overdue.into_iter().map(|found| found.message);
+        self.warnings.iter().cloned().chain(migrations).collect()
     }
 }
 
@@ -151,7 +159,7 @@ fn answer(
             let body = serde_json::json!({
                 "ready": reasons.is_empty(),
                 "reasons": reasons,
-                "warnings": readiness.warnings,
+                "warnings": readiness.warnings(sidecar),
             });
             text(status, "application/json", format!("{body}\n"))
         }

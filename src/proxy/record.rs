@@ -185,6 +185,12 @@ impl Record {
         );
         sidecar.metrics.values(&counts);
         self.note_unknown(sidecar, tally);
+        if let Some(api) = &self.api {
+            let seen = tally.clear.iter();
+            seen.for_each(|(field, count)| {
+                sidecar.metrics.plaintext_seen(&api.name, field, *count)
+            });
+        }
         sidecar.metrics.exchange(&self.action, "answered", self.overhead(sidecar), self.upstream);
     }
 
@@ -251,6 +257,7 @@ fn counts(tally: &Tally) -> Counts {
         (Fate::Withheld, &tally.withheld),
         (Fate::PutBack, &tally.put_back),
         (Fate::Failed, &tally.marked),
+        (Fate::Plain, &tally.plain),
     ] {
         counts.add(fate, by_class);
     }

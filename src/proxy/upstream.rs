@@ -4,16 +4,28 @@
 //! 2026-11-24: hyper-util's pooled client. It takes another connection for a request if the first one
 //! closed before a byte of the request was written. One that was begun is never begun again, because
 //! only the LIMS knows whether doing something twice is harmless; but a GET, HEAD or OPTIONS without
-//! a body is, once, if the connection died before the head of an answer: servers close kept
-//! connections at moments of their own.
+//! a body is, once, if a kept connection died before the head of an answer: servers close kept
+//! connections at moments of their own. What dies on a new connection would die on the next.
 
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    error::Error as _,
+    io,
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use http::{HeaderValue, Method, Request, Response, Uri, header::CONNECTION, uri::PathAndQuery};
+use http::{
+    Extensions, HeaderValue, Method, Request, Response, Uri, header::CONNECTION, uri::PathAndQuery,
+};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
+    client::legacy::{
+        Client, Error,
+        connect::{HttpConnector, HttpInfo},
+    },
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
@@ -35,7 +47,12 @@ pub struct Upstream {
     base: Uri,
     answer_within: Duration,
     dial: Dial,
+    kept: Kept,
 }
+
+/// The connections that an answer has come over, by their address at this end.
+#[derive(Default)]
+struct Kept(Mutex<HashSet<SocketAddr>>);
 
 /// Limits toward an upstream.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +92,7 @@ impl Upstream {
             .http1_max_buf_size(head_bytes)
             .set_host(false)
             .build(connector);
-        Self { client, base, answer_within: limits.answer, dial }
+        Self { client, base, answer_within: limits.answer, dial, kept: Kept::default() }
     }
 
     /// Host and port, for the `Host` of a request that came without one.
@@ -146,18 +163,46 @@ impl Upstream {
         }
         let answered = async {
             match (self.client.request(request).await, again) {
-                // A kept connection that was closed just when it was used again.
-                (Err(error), Some(again)) if !error.is_connect() => {
+                (Err(error), Some(again)) if self.kept.died(&error) => {
                     self.client.request(again).await
                 }
                 (answered, _) => answered,
             }
         };
         match tokio::time::timeout(self.answer_within, answered).await {
-            Ok(Ok(response)) => Ok(response),
+            Ok(Ok(response)) => {
+                self.kept.answered(&response);
+                Ok(response)
+            }
             Ok(Err(error)) => Err(Refusal::new(Code::UpstreamUnreachable).because(error)),
             Err(elapsed) => Err(Refusal::new(Code::UpstreamTimeout).because(elapsed)),
         }
+    }
+}
+
+impl Kept {
+    fn answered(&self, response: &Response<Incoming>) {
+        if let Some(info) = response.extensions().get::<HttpInfo>() {
+            self.all().insert(info.local_addr());
+        }
+    }
+
+    /// Whether a request failed because a kept connection was closed just when it was used again.
+    fn died(&self, error: &Error) -> bool {
+        let mut extras = Extensions::new();
+        error.connect_info().inspect(|connected| connected.get_extras(&mut extras));
+        let was_kept =
+            extras.get::<HttpInfo>().is_some_and(|info| self.all().remove(&info.local_addr()));
+        let mut causes = std::iter::successors(error.source(), |&cause| cause.source());
+        was_kept
+            && causes.any(|cause| {
+                let closed = cause.downcast_ref().is_some_and(hyper::Error::is_incomplete_message);
+                closed || cause.is::<io::Error>()
+            })
+    }
+
+    fn all(&self) -> MutexGuard<'_, HashSet<SocketAddr>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::{ops::Range, str};
 
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, percent_encode};
+use serde_json::Value;
 
 use super::{
     json::{self, Reach, Traits},
@@ -44,6 +45,39 @@ pub fn body(
     }
     echo.replace(rest, &mut out);
     out
+}
+
+/// The body of an error that may repeat what the caller may not see: of its texts and numbers the
+/// codes stay alone.
+pub fn blotted(input: &[u8], json: bool) -> Vec<u8> {
+    let parsed = serde_json::from_slice(input).ok().filter(|_| json);
+    match parsed {
+        _ if input.trim_ascii().is_empty() => input.to_vec(),
+        Some(parsed) => blot("", parsed).to_string().into_bytes(),
+        None => SEALED.as_bytes().to_vec(),
+    }
+}
+
+fn blot(key: &str, value: Value) -> Value {
+    let is_code = |text: &str| {
+        let is_word = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+        text.len() <= 32 && text.bytes().all(is_word)
+    };
+    match value {
+        Value::String(text) if key == "code" && is_code(&text) => Value::String(text),
+        Value::String(_) => Value::String(SEALED.to_owned()),
+        Value::Number(number) if matches!(key, "code" | "status") => Value::Number(number),
+        Value::Number(_) => Value::Null,
+        Value::Array(items) => items.into_iter().map(|item| blot("", item)).collect(),
+        Value::Object(members) => {
+            let blotted = members.into_iter().map(|(key, value)| {
+                let value = blot(&key, value);
+                (key, value)
+            });
+            Value::Object(blotted.collect())
+        }
+        other @ (Value::Bool(_) | Value::Null) => other,
+    }
 }
 
 /// The value of a header. `echoes` are pieces of the rewritten target, as the API may spell them,

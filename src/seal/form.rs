@@ -98,6 +98,7 @@ fn merged<R: Clone>(one: &Node<R>, other: &Node<R>) -> Node<R> {
     sum.field = sum.field.or_else(|| other.field.clone());
     sum.others = sum.others.or_else(|| other.others.clone());
     sum.bound = sum.bound.or_else(|| other.bound.clone());
+    sum.again = sum.again.or_else(|| other.again.clone());
     for (key, theirs) in &other.members {
         let node = match sum.members.get(key) {
             Some(own) => merged(own, theirs),

@@ -13,7 +13,7 @@ use std::str;
 
 use super::value::{self, Day, Moment, WrongType};
 use crate::{
-    base::class::{ClassParams, Equality, Rung, ValueType},
+    base::class::{ClassParams, Equality, Rung, ValueType, Years},
     crypto::{Typed, normal},
     model::{Bound, Case},
     policy::plan::Class,
@@ -141,11 +141,11 @@ pub(super) fn side(
 }
 
 /// What answers a span of moments: years where they are whole, then months, then days. A span that
-/// takes parts of months, or too many texts, is found within whole months, or whole years.
-pub(super) fn span(class: &Class, (from, to): (Moment, Moment)) -> Lookup {
-    let years = &class.span.years;
-    let first = Moment::of_year(*years.start());
-    let end = Moment::of_year(*years.end() + 1);
+/// takes parts of months, or too many texts, is found within whole months, or whole years. `years` are
+/// all that stored values may be in, whatever the policy says now.
+pub(super) fn span(class: &Class, years: Years, (from, to): (Moment, Moment)) -> Lookup {
+    let first = Moment::of_year(years.first());
+    let end = Moment::of_year(years.last() + 1);
     if from <= first && to >= end {
         return Lookup::All;
     }
@@ -183,7 +183,7 @@ fn spell(class: &Class, from: Moment, to: Moment) -> Result<Vec<(Rung, Typed)>, 
                     "the range does not begin and end where a rung of match: does (in UTC)",
                 );
             };
-        if found.len() == class.span.at_most {
+        if found.len() == class.at_most {
             return Err("the range takes more years, months and days than range: at_most allows");
         }
         found.push((rung, at.typed(params.ty)));

@@ -29,6 +29,7 @@ mod frame;
 mod json;
 mod lines;
 mod lookup;
+mod mixed;
 mod opening;
 mod pairs;
 mod parts;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{
     json::Traits,
-    proof,
+    mixed, proof,
     record::Records,
     spelling::Spelling,
     strays::Stream,
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     base::{
+        class::{ClassParams, ValueType},
         ident::Kid,
         refusal::{Code, Refusal},
         secret::Plaintext,
@@ -24,7 +25,7 @@ use crate::{
     crypto::{Bond, Typed, envelope},
     keys::{Opened, Snapshot, State, Unavailable},
     model::BoundRecord,
-    policy::plan::{Class, OnIntegrity, OpenRule, Right, Rights},
+    policy::plan::{Class, Holds, OnIntegrity, OpenRule, Right, Rights},
 };
 
 /// The direction from the API to the caller.
@@ -120,6 +121,10 @@ impl Visit for Opening {
             Lexeme::Text(text) => self.declared(number, rule, text, spelling, made)?,
             Lexeme::Container(_) | Lexeme::False | Lexeme::Number(_) | Lexeme::True => None,
         };
+        let shown = match (shown, rule.holds) {
+            (None, Holds::Mixed) => self.clear(number, rule, value, spelling, made)?,
+            (shown, Holds::Envelopes | Holds::Mixed) => shown,
+        };
         match (shown, rule.class.on_integrity) {
             (Some(act), _) => Ok(act),
             // What cannot be read cannot be tested or ordered either.
@@ -182,7 +187,7 @@ impl Opening {
         if is_watched {
             self.watch.see(number, Some(&typed));
         }
-        Ok(self.show(&rule.class, rule.right, &typed, spelling, made))
+        Ok(self.show(&rule.class, rule.right, &typed, (spelling, rule.is_cast), made))
     }
 
     /// Takes newer keys, if these do not know the kid and newer ones may.
@@ -207,6 +212,71 @@ impl Opening {
         Refusal::new(Code::Integrity).on(&rule.field).under(self.key_state)
     }
 
+    /// A value of a field in migration that is not sealed. `None` if it is no value in clear, or not
+    /// one that can be shown and the class has a mark for that.
+    fn clear(
+        &mut self,
+        number: u32,
+        rule: &OpenRule,
+        value: Lexeme<'_>,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Result<Option<Act>, Stop> {
+        if mixed::text_of(value).is_some_and(|text| !mixed::is_clear(text.expose(), &self.keys)) {
+            return Ok(None);
+        }
+        let shown = self.clear_shown(number, rule, value, spelling, made);
+        match (shown, rule.class.on_integrity) {
+            (None, OnIntegrity::Fail) => Err(Refusal::new(Code::MixedValue).on(&rule.field).into()),
+            (None, OnIntegrity::Mark) => Ok(None),
+            (Some(act), _) => {
+                *self.tally.clear.entry(rule.field.clone()).or_default() += 1;
+                tally::count(&mut self.tally.plain, &rule.class.name);
+                Ok(Some(act))
+            }
+        }
+    }
+
+    fn clear_shown(
+        &mut self,
+        number: u32,
+        rule: &OpenRule,
+        value: Lexeme<'_>,
+        spelling: Spelling,
+        made: &mut Vec<u8>,
+    ) -> Option<Act> {
+        let ClassParams { id, ty, .. } = &rule.class.params;
+        // How JSON is spelled in a cell is not known.
+        if *ty == ValueType::Json && matches!(value, Lexeme::Text(_)) {
+            return None;
+        }
+        let typed = value::from_json(*ty, value).ok()?;
+        if self.watch.looks_at(number) {
+            self.watch.see(number, Some(&typed));
+        }
+        match (rule.right, value) {
+            // Nobody with this right sees more than an envelope.
+            (Right::Sealed, _) => {
+                let record = if rule.is_bound { Some(self.records.current()?) } else { None };
+                let from = made.len();
+                made.extend_from_slice(spelling.around_envelope());
+                let Ok(kid) = self.keys.seal_in(id, record, &typed, made) else {
+                    made.truncate(from);
+                    return None;
+                };
+                made.extend_from_slice(spelling.around_envelope());
+                self.note(kid);
+                tally::count(&mut self.tally.withheld, &rule.class.name);
+                Some(Act::Replace)
+            }
+            (Right::Clear, Lexeme::String(..) | Lexeme::Text(_)) if ty.is_text() => {
+                tally::count(&mut self.tally.opened, &rule.class.name);
+                Some(Act::Keep)
+            }
+            (right, _) => self.show(&rule.class, right, &typed, (spelling, rule.is_cast), made),
+        }
+    }
+
     /// A string of which nothing is declared: what does not open, or may not be read, passes.
     fn elsewhere(
         &mut self,
@@ -225,16 +295,26 @@ impl Opening {
         let rights = self.rights.clone();
         let rights = self.keys.class_of(kid).and_then(|class| rights.by_class.get(class));
         let shown = match rights.map(|rights| (rights, rights.read)) {
-            None | Some((_, Right::Deny)) => None,
+            None => None,
+            // Nothing of a value that is withheld goes out, whether it would open here or not.
+            Some((rights, Right::Deny | Right::Null)) => {
+                tally::count(&mut self.tally.withheld, &rights.class.name);
+                spelling.null(made);
+                Some(Act::Replace)
+            }
+            Some((rights, Right::Omit)) => {
+                tally::count(&mut self.tally.withheld, &rights.class.name);
+                Some(Act::Drop)
+            }
             Some((rights, Right::Sealed)) if mode == rights.class.params.mode => {
                 tally::count(&mut self.tally.withheld, &rights.class.name);
                 Some(Act::Keep)
             }
             Some((_, Right::Sealed)) => None,
-            Some((rights, right @ (Right::Clear | Right::Masked | Right::Null | Right::Omit))) => {
+            Some((rights, right @ (Right::Clear | Right::Masked))) => {
                 match self.keys.open(text.bytes()) {
                     Opened::Value { typed, .. } => {
-                        self.show(&rights.class, right, &typed, spelling, made)
+                        self.show(&rights.class, right, &typed, (spelling, false), made)
                     }
                     Opened::Fails { state, .. } => {
                         self.fails(state);
@@ -263,10 +343,14 @@ impl Opening {
         class: &Class,
         right: Right,
         typed: &Typed,
-        spelling: Spelling,
+        (spelling, is_cast): (Spelling, bool),
         made: &mut Vec<u8>,
     ) -> Option<Act> {
         let (counts, act) = match right {
+            Right::Clear if is_cast => {
+                spelling.cast(class.params.ty, typed, made);
+                (&mut self.tally.opened, Act::Replace)
+            }
             Right::Clear => {
                 spelling.value(class.params.ty, typed, made).ok()?;
                 (&mut self.tally.opened, Act::Replace)

@@ -31,9 +31,10 @@ use super::{
 use crate::{
     base::{
         class::Mode,
+        near,
         refusal::{Code, Refusal},
     },
-    policy::plan::{Guard, Rights, SealRule, Write},
+    policy::plan::{Guard, Holds, Rights, SealRule, Write},
 };
 
 /// A patch on its way.
@@ -99,8 +100,7 @@ impl Patch {
                 "path" => &mut path,
                 "value" => &mut given,
                 other => {
-                    let word = other.trim().trim_matches('\0').to_lowercase();
-                    if ["from", "op", "path", "value"].contains(&word.as_str()) {
+                    if ["from", "op", "path", "value"].iter().any(|w| near::is_near(w, other)) {
                         return Err(Stop::Near);
                     }
                     self.scan(body, value, ELSEWHERE, splice)?;
@@ -213,6 +213,10 @@ impl Patch {
         if class.mode != Mode::Deterministic {
             return refuse(Code::UnsupportedOperator);
         }
+        // Either form may be stored, and a patch can test for one.
+        if rule.holds == Holds::Mixed {
+            return refuse(Code::MixedTest);
+        }
         if !self.rights.by_class.get(&class.id).is_some_and(|rights| rights.may_filter) {
             return refuse(Code::FilterNotGranted);
         }
@@ -265,7 +269,7 @@ impl Patch {
             if let Some(rule) = flat.rule {
                 return Ok(Place::Below(rule));
             }
-            let named = flat.named(token.as_bytes());
+            let named = self.tree.named(flat, token.as_bytes());
             // A token is a key, unless it may be an index of the list that may be here.
             let is_key = flat.elements.is_none() || !may_be_index(&token);
             if let (Named::Otherwise, true) = (named, is_key)

@@ -4,6 +4,7 @@
 use super::{
     compare::Pattern,
     lookup::{self, Between, Lookup},
+    mixed,
     refine::{Condition, Refine},
     sealing::{argument, literal},
     strays,
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     base::{
-        class::{Mode, Rung},
+        class::{Mode, Rung, Years},
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
@@ -22,7 +23,7 @@ use crate::{
     model::{Bound, Filter, Operation, Placement, Replacement, Test, Use, UseKind},
     policy::{
         Plan,
-        plan::{FilterRule, Right},
+        plan::{FilterRule, Holds, Right},
     },
 };
 
@@ -116,13 +117,15 @@ impl Readdress<'_> {
             }
             (Test::Bound { bound, literal }, Mode::Searchable) => {
                 let (is_first, others) = others_of_span(op, one);
+                let registered = self.keys.params(&class.params.id);
+                let years = registered.map_or(Years::ALL, |registered| registered.years);
                 let found = self.lookup(rule, literal, |text| {
                     let mut side = lookup::side(class, *bound, text)?;
                     for (bound, literal) in others {
                         let other = lookup::side(class, bound, literal.expose())?;
                         side = (side.0.max(other.0), side.1.min(other.1));
                     }
-                    Ok(lookup::span(class, side))
+                    Ok(lookup::span(class, years, side))
                 });
                 let found = match is_first {
                     true => found,
@@ -137,7 +140,19 @@ impl Readdress<'_> {
             | (Test::Bound { .. } | Test::Pattern { .. }, Mode::Deterministic)
             | (_, Mode::Random) => Err(refused(rule, Code::UnsupportedOperator)),
         };
-        replacement.map(Some).map_err(|refusal| refusal.by(filter.operator))
+        let replacement = replacement.map_err(|refusal| refusal.by(filter.operator))?;
+        if rule.holds == Holds::Envelopes {
+            return Ok(Some(replacement));
+        }
+        let typed = |text: &Plaintext| match self.keys.open(text.expose()) {
+            Opened::Value { typed, .. } => Some(typed),
+            Opened::Fails { .. } | Opened::NotOurs => literal(class, text.expose()).ok(),
+            // What nobody can read now is not searched for in clear either.
+            Opened::Unavailable(_) => None,
+        };
+        let either = mixed::either(class, &filter.test, replacement, typed)
+            .map_err(|reason| refused(rule, Code::MixedTest).by(filter.operator).reason(reason))?;
+        Ok(Some(either))
     }
 
     fn exact(

@@ -44,6 +44,15 @@ impl Spelling {
         Ok(())
     }
 
+    /// Appends the text that PostgreSQL casts an opened value to.
+    pub fn cast(self, ty: ValueType, typed: &Typed, out: &mut Vec<u8>) {
+        let text = value::to_text(typed);
+        match ty.is_timed() {
+            true => self.text(&record_time(text.expose()), out),
+            false => self.text(text.expose(), out),
+        }
+    }
+
     /// Appends text.
     pub fn text(self, text: &[u8], out: &mut Vec<u8>) {
         match self {

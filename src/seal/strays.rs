@@ -74,8 +74,16 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// Searches the next piece.
+    /// Searches the next piece. Without zeros, text in UTF-16 and UTF-32 reads as in UTF-8.
     pub fn push(&mut self, piece: &[u8], keys: &Snapshot) -> Result<(), Refusal> {
+        if memchr::memchr(0, piece).is_some() {
+            let piece: Vec<u8> = piece.iter().copied().filter(|byte| *byte != 0).collect();
+            return self.search(&piece, keys);
+        }
+        self.search(piece, keys)
+    }
+
+    fn search(&mut self, piece: &[u8], keys: &Snapshot) -> Result<(), Refusal> {
         self.raw.extend_from_slice(piece);
         search(&self.raw, keys)?;
         keep_last(&mut self.raw);

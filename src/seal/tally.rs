@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::ident::{ClassName, EntityName, Kid};
+use crate::{
+    base::ident::{ClassName, EntityName, Kid},
+    model::FieldRef,
+};
 
 /// Counts of one direction of one exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,6 +24,10 @@ pub struct Tally {
     pub filtered: BTreeMap<ClassName, u64>,
     /// Declared values in whose place the marker of a failed integrity check stands, by class.
     pub marked: BTreeMap<ClassName, u64>,
+    /// Values of answers that were not sealed yet, by class; they are counted as shown too.
+    pub plain: BTreeMap<ClassName, u64>,
+    /// The same by field.
+    pub clear: BTreeMap<FieldRef, u64>,
     /// Envelopes elsewhere in an answer that did not open, or whose class the caller may not read.
     pub strays_passed: u64,
     /// Fields of requests that the policy does not list, by entity, where it says to count them.
@@ -42,6 +49,7 @@ impl Tally {
             (&mut self.put_back, &other.put_back),
             (&mut self.filtered, &other.filtered),
             (&mut self.marked, &other.marked),
+            (&mut self.plain, &other.plain),
         ];
         for (sum, more) in pairs {
             for (class, count) in more {
@@ -50,6 +58,9 @@ impl Tally {
         }
         for (entity, count) in &other.unknown {
             *self.unknown.entry(entity.clone()).or_default() += count;
+        }
+        for (field, count) in &other.clear {
+            *self.clear.entry(field.clone()).or_default() += count;
         }
         self.strays_passed += other.strays_passed;
         self.kids.extend(&other.kids);

@@ -63,6 +63,8 @@ pub(super) struct Flat {
     pub lost: Option<u32>,
     /// The same, if a list stood here.
     pub lost_in_list: Option<u32>,
+    /// How many members are told apart, further ones of one name counted.
+    pub places: usize,
 }
 
 /// What a key is.
@@ -95,6 +97,8 @@ pub(super) enum Absence {
 struct Member {
     key: Box<[u8]>,
     node: u32,
+    /// Place and node of further members of this name, in the order in which they come.
+    again: Vec<(u32, u32)>,
 }
 
 impl Flat {
@@ -110,20 +114,23 @@ impl Flat {
         Some((place as u32, member.node))
     }
 
-    /// What a key is, where one that is nearly declared is not let through.
-    pub fn named(&self, key: &[u8]) -> Named {
-        match self.member(key) {
-            Some(member) => member.into(),
-            None if self.is_near(key) => Named::Near,
-            None => Named::Otherwise,
+    /// Which of the members of one name comes next: the first of those that was not seen, or the last.
+    #[inline]
+    pub fn next_of(&self, (place, node): (u32, u32), is_seen: impl Fn(u32) -> bool) -> (u32, u32) {
+        let again = self.members.get(place as usize).map_or(&[][..], |member| &member.again);
+        let mut all = again.iter().copied();
+        let mut next = (place, node);
+        while is_seen(next.0) {
+            let Some(other) = all.next() else { break };
+            next = other;
         }
+        next
     }
 
-    /// Whether some server may take `key` for a declared one that it is not.
-    fn is_near(&self, key: &[u8]) -> bool {
-        let Ok(text) = std::str::from_utf8(key) else { return false };
+    /// Whether some server may take `name` for a declared one that it is not.
+    fn is_near(&self, name: &str) -> bool {
         self.members.iter().any(|member| {
-            std::str::from_utf8(&member.key).is_ok_and(|declared| near::is_near(declared, text))
+            std::str::from_utf8(&member.key).is_ok_and(|declared| near::is_near(declared, name))
         })
     }
 
@@ -210,19 +217,26 @@ impl<R: Clone> Tree<R> {
             if let KeyPlace::Member { name, origin: Origin::Added } = &bound.key {
                 self.nodes.push(Flat { is_added: true, ..Flat::default() });
                 let node = self.nodes.len() as u32 - 1;
-                flat.members.push(Member { key: name.as_bytes().into(), node });
+                flat.members.push(Member { key: name.as_bytes().into(), node, again: Vec::new() });
             }
         }
-        for (key, child) in &node.members {
-            let (child, needed) = self.lay(child, absence, is_required);
+        for (key, first) in &node.members {
+            let (child, needed) = self.lay(first, absence, is_required);
             if let (Some(rule), Absence::Loses) = (needed, absence) {
                 flat.required.push((child, rule));
             }
             needs = needs.or(needed);
-            flat.members.push(Member { key: key.as_bytes().into(), node: child });
+            let chain = std::iter::successors(first.again.as_deref(), |node| node.again.as_deref());
+            let again = chain.map(|node| (0, self.lay(node, absence, is_required).0)).collect();
+            flat.members.push(Member { key: key.as_bytes().into(), node: child, again });
         }
         flat.members.sort_by(|one, other| one.key.cmp(&other.key));
-        for member in &flat.members {
+        flat.places = flat.members.len();
+        for member in &mut flat.members {
+            for (place, _) in &mut member.again {
+                *place = flat.places as u32;
+                flat.places += 1;
+            }
             let (word, bit) = look_of(&member.key);
             // Invariant: a place in a filter is below its length.
             flat.filter[word] |= bit;
@@ -275,34 +289,35 @@ impl<R> Tree<R> {
         self.bounds.get(index as usize)
     }
 
-    /// What the name of a field of a flat record is. One that hides a declared name is near it.
+    /// What a key of an object is, where one that is nearly declared is not let through. A key of
+    /// several words may be a path, and is near whatever is declared anywhere.
+    pub fn named(&self, node: &Flat, key: &[u8]) -> Named {
+        if let Some(member) = node.member(key) {
+            return member.into();
+        }
+        let Ok(name) = std::str::from_utf8(key) else { return Named::Otherwise };
+        let is_near = node.is_near(name) || near::hides(name, |word| self.is_near_any(word));
+        if is_near { Named::Near } else { Named::Otherwise }
+    }
+
+    /// What the name of a field of a flat record (a column, the field of a form) is: one that is
+    /// near a declared place is, wherever that place is.
     pub fn field(&self, name: &str) -> Named {
-        match self.node(self.root).named(name.as_bytes()) {
-            Named::Otherwise if self.is_hidden_in(name) => Named::Near,
+        match self.named(self.node(self.root), name.as_bytes()) {
+            Named::Otherwise if self.is_near_any(name) => Named::Near,
             named => named,
         }
     }
 
-    /// Whether a name of a flat record (a column, the field of a form) may be taken by some server
-    /// for that of a declared place, wherever it is: a path to it, or several names behind a
-    /// separator that is none here.
-    fn is_hidden_in(&self, name: &str) -> bool {
-        // Also what is no name at all, but a body of another format under a wrong content type.
-        let separates = |c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-' | ' ');
-        let words = name.split(separates).chain([name]).map(near::folded);
-        let members = || self.nodes.iter().flat_map(|node| &node.members);
-        let declared = |word: &str| {
-            members().any(|member| {
-                std::str::from_utf8(&member.key).is_ok_and(|key| key.to_lowercase() == word)
-            })
-        };
-        words.filter(|word| !word.is_empty()).any(|word| declared(&word))
+    fn is_near_any(&self, name: &str) -> bool {
+        self.nodes.iter().any(|node| node.is_near(name))
     }
 
     /// Every rule at a node and under it.
     pub fn rules_under(&self, node: u32) -> Vec<u32> {
         let flat = self.node(node);
-        let below = flat.members.iter().map(|member| member.node).chain(flat.elements);
+        let again = flat.members.iter().flat_map(|member| &member.again).map(|(_, node)| *node);
+        let below = flat.members.iter().map(|member| member.node).chain(again).chain(flat.elements);
         let inner = below.filter(|node| *node != ELSEWHERE).flat_map(|node| self.rules_under(node));
         flat.rule.into_iter().chain(inner).collect()
     }
@@ -345,10 +360,27 @@ mod tests {
         let near =
             ["MRN", "\u{feff}mrn", " 'mrn'", "id;mrn;x", "a\tmrn", "contact.name", "{'mrn':1}"];
         for name in near.into_iter().chain(["contact[0]", "p[NAME]", "name", "<mrn>x", "mrn[]"]) {
-            assert!(tree.is_hidden_in(name), "{name}");
+            assert_eq!(tree.field(name), Named::Near, "{name}");
         }
         for name in ["", "mrn_source", "surname", "id", ";;", "mrns"] {
-            assert!(!tree.is_hidden_in(name), "{name}");
+            assert_eq!(tree.field(name), Named::Otherwise, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_near_what_its_object_declares_and_a_path_near_what_is_declared_anywhere() {
+        let mut node = Node::default();
+        node.members.insert("mrn".into(), Node::leaf(1));
+        let mut contact = Node::default();
+        contact.members.insert("name".into(), Node::leaf(2));
+        node.members.insert("contact".into(), contact);
+        let tree = Tree::new(&node, Absence::Loses, |_| false);
+        let root = tree.node(tree.root());
+        for key in ["MRN", "'mrn'", "m\u{200b}rn", "mrn::text", "people.mrn", "contact.name"] {
+            assert_eq!(tree.named(root, key.as_bytes()), Named::Near, "{key}");
+        }
+        for key in ["name", "NAME", "ward.code", "mrn_source"] {
+            assert_eq!(tree.named(root, key.as_bytes()), Named::Otherwise, "{key}");
         }
     }
 

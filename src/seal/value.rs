@@ -118,7 +118,7 @@ pub(super) fn fitted(class: &Class, typed: Typed) -> Result<Typed, WrongType> {
     if ty.is_calendar() {
         let text = str::from_utf8(typed.value.expose()).map_err(|_| WrongType)?;
         let (day, _) = Moment::parse(ty, text).ok_or(WrongType)?.day();
-        return if class.span.years.contains(&day.year) { Ok(typed) } else { Err(WrongType) };
+        return if class.params.years.contains(day.year) { Ok(typed) } else { Err(WrongType) };
     }
     let ValueType::VarChar(limit) = ty else { return Ok(typed) };
     let text = str::from_utf8(typed.value.expose()).map_err(|_| WrongType)?;

@@ -119,7 +119,7 @@ pub(super) enum Stop {
     #[error(transparent)]
     Refused(Box<Refusal>),
     /// A key is not declared, but some server may take it for one that is.
-    #[error("a key differs from a declared one only in case or white space")]
+    #[error("a key could be taken for a declared one")]
     Near,
     /// A value is not the object or array that its declared members need.
     #[error("a value on the way to a declared field is not of the declared form")]

@@ -66,6 +66,7 @@ const CALLERS: [&str; 6] = ["clear", "masked", "sealed", "nulled", "omitted", "r
 /// Policy and keys.
 pub struct Lab {
     policy: Policy,
+    text: String,
     pub keys: Keys,
 }
 
@@ -80,7 +81,18 @@ impl Lab {
         Self::of(&POLICY.replace(patients, &format!("{patients}        bind: accession\n")))
     }
 
+    /// The same where every field is in migration.
+    pub fn mixed(self) -> Self {
+        let classes = ["mrn", "name", "note", "result", "doc", "dose"];
+        Self::of(&classes.iter().fold(self.text, |policy, class| {
+            let field = format!("{{class: {class}");
+            policy
+                .replace(&field, &format!("{field}, migration: {{state: dual, until: 2099-12-31}}"))
+        }))
+    }
+
     fn of(policy: &str) -> Self {
+        let text = policy.to_owned();
         let dir = tempfile::tempdir().unwrap();
         for caller in CALLERS {
             let hash = Digest::of(&[key_of(caller).as_bytes()]).to_string();
@@ -97,7 +109,7 @@ impl Lab {
         let keys = Keys::create(&store, &provider, &Tenant::new("main"), clock).unwrap();
         let params: Vec<ClassParams> = policy.classes().iter().map(|c| c.params.clone()).collect();
         keys.register(&params).unwrap();
-        Self { policy, keys }
+        Self { policy, text, keys }
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {

@@ -1,6 +1,7 @@
 //! The `postgrest` dialect from outside: request heads in, uses, answers and rewritten targets out.
 
 mod calls;
+mod either;
 mod operators;
 mod rewrite;
 
@@ -23,6 +24,7 @@ fn surface() -> Surface {
         fields: fields.iter().map(|field| FieldName::new(*field)).collect(),
         rest: Rest::default(),
         bind: None,
+        key: Vec::new(),
     };
     Surface {
         schemas: vec!["lab".into(), "archive".into()],
@@ -34,6 +36,7 @@ fn surface() -> Surface {
         functions: vec![FunctionDecl {
             name: FunctionName::new("lab.find_patient"),
             arguments: vec![FieldName::new("number")],
+            plain: vec![FieldName::new("ward")],
             returns: Some(EntityName::new("lab.patients")),
         }],
         routes: Vec::new(),
@@ -76,6 +79,7 @@ fn uses(operation: &Operation) -> Vec<String> {
     let kind = |kind: &UseKind| match kind {
         UseKind::Column => "columns".to_owned(),
         UseKind::Conflict => "conflict".to_owned(),
+        UseKind::Embed => "embed".to_owned(),
         UseKind::Key => "key".to_owned(),
         UseKind::Order { .. } => "order".to_owned(),
         UseKind::Transform(word) => format!("transform {word}"),
@@ -285,7 +289,6 @@ fn embed_paths_lead_to_the_entity_by_alias_or_relation() {
         ("select=o:orders(p:patients(id))&o.p.mrn=eq.x", "lab.patients.mrn eq x"),
         ("select=orders:patients(id),x:orders(id)&orders.mrn=eq.x", "?.mrn eq x"),
         ("orders.mrn=eq.x", "?.mrn eq x"),
-        ("select=id,patient_id(mrn)&patient_id.mrn=eq.x", "?.mrn eq x"),
         ("select=id,orders(id)&orders.or=(code.eq.x)", "lab.orders.code eq x"),
         ("select=id,orders(id)&orders.not.and=(code.eq.x)", "lab.orders.code eq x"),
         ("select=id,orders(id)&orders.order=code", "lab.orders.code order"),
@@ -295,10 +298,15 @@ fn embed_paths_lead_to_the_entity_by_alias_or_relation() {
     ] {
         assert_eq!(uses(&get(&format!("/patients?{query}"))), [expected], "{query}");
     }
+    // What goes by the name of a foreign key may be any entity.
+    let unknown =
+        get("/patients?select=id,patient_id(mrn),orders(id,x:tags(*),y())&patient_id.mrn=eq.x");
+    let expected = ["lab.patient_id.patient_id embed", "lab.tags.tags embed", "?.mrn eq x"];
+    assert_eq!(uses(&unknown), expected);
     let view = get("/wards?select=*,patients(*)&mrn=eq.A1&patients.mrn=eq.B2");
     assert_eq!(uses(&view), ["lab.wards.mrn eq A1", "lab.patients.mrn eq B2"]);
     let embed = get("/wards?select=*,rooms(*)&rooms.mrn=eq.A1");
-    assert_eq!(uses(&embed), ["?.mrn eq A1"]);
+    assert_eq!(uses(&embed), ["lab.rooms.rooms embed", "?.mrn eq A1"]);
     let call = get("/rpc/find?mrn=A1&id=eq.1");
     assert_eq!(uses(&call), ["?.mrn other parameter", "?.id eq 1"]);
 }
@@ -430,6 +438,7 @@ fn a_surface_that_cannot_be_served_is_refused() {
                 fields: Vec::new(),
                 rest: Rest::default(),
                 bind: None,
+                key: Vec::new(),
             })
             .collect(),
         ..Surface::default()

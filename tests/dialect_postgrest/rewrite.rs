@@ -24,7 +24,7 @@ fn readdress(target: &str, replacements: Vec<Replacement>) -> Result<Readdressed
     readdress_as(&Method::GET, target, replacements)
 }
 
-fn readdress_as(
+pub fn readdress_as(
     method: &Method,
     target: &str,
     replacements: Vec<Replacement>,

@@ -29,6 +29,8 @@ pub struct Ask {
 /// What a path names.
 #[derive(Clone, Copy, Debug)]
 pub enum Target {
+    /// The declared function, by the table whose records it returns.
+    Finder(&'static Table),
     /// A function, and whether the policy lists it.
     Function(&'static str, bool),
     /// A table.
@@ -196,7 +198,7 @@ impl Ask {
     pub fn table(&self) -> Option<&'static Table> {
         match self.target {
             Target::Function(..) => None,
-            Target::Table(table) => Some(table),
+            Target::Finder(table) | Target::Table(table) => Some(table),
         }
     }
 
@@ -237,6 +239,7 @@ impl Ask {
     /// The target.
     pub fn spelled(&self) -> String {
         let mut target = match self.target {
+            Target::Finder(_) => "/rpc/find_patient".to_owned(),
             Target::Function(name, _) => format!("/rpc/{name}"),
             Target::Table(table) => format!("/{}", table.name),
         };
@@ -352,14 +355,6 @@ impl Condition {
                 let word = if *any { "or" } else { "and" };
                 format!("{not}{word}({})", list(of, Self::spelled))
             }
-        }
-    }
-
-    /// Every test in it.
-    pub fn tests(&self) -> Vec<&Test> {
-        match self {
-            Self::Test(test) => vec![test],
-            Self::Tree { of, .. } => of.iter().flat_map(Self::tests).collect(),
         }
     }
 }

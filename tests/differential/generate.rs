@@ -4,13 +4,19 @@ use crate::{
     ask::{Ask, Condition, Item, Op, Param, Place, Target, Term, Test},
     choices::Choices,
     lab::{Column, Kind, Relation, TABLES, Table, table},
+    search::{bound, special},
     values::{Pools, Value},
 };
 
 /// Any request that reads.
 pub fn read(c: &mut Choices<'_>, pools: &Pools) -> Ask {
-    let table = &TABLES[*c.pick(&[0, 1, 0, 1, 0, 2, 3, 4, 5, 6, 7, 7, 7, 7])];
-    let mut ask = Ask::new(if c.once_in(14) { "HEAD" } else { "GET" }, Target::Table(table));
+    let table = &TABLES[*c.pick(&[0, 1, 0, 1, 0, 2, 3, 4, 5, 6, 7, 7, 8, 8])];
+    let ask = Ask::new(if c.once_in(14) { "HEAD" } else { "GET" }, Target::Table(table));
+    asked(c, pools, ask, table)
+}
+
+/// Adds all that a read may have.
+pub fn asked(c: &mut Choices<'_>, pools: &Pools, mut ask: Ask, table: &'static Table) -> Ask {
     let many = selection(c, &mut ask, table);
     conditions(c, pools, &mut ask, table);
     if c.once_in(3) {
@@ -33,37 +39,8 @@ pub fn read(c: &mut Choices<'_>, pools: &Pools) -> Ask {
     if c.once_in(5) {
         ask.headers.push(("Prefer", "count=exact".to_owned()));
     }
-    profile(c, &mut ask, "Accept-Profile");
-    ask.sparing = c.once_in(2);
-    ask
-}
-
-/// A read by patterns and bounds, or in an order, that is mostly a whole list.
-pub fn search(c: &mut Choices<'_>, pools: &Pools) -> Ask {
-    let table = table("samples");
-    let mut ask = Ask::new("GET", Target::Table(table));
-    if c.once_in(3) {
-        selection(c, &mut ask, table);
-    }
-    let rich: Vec<_> = table.columns.iter().filter(|c| c.ladder.prefix > 0).collect();
-    let dated: Vec<_> = table.columns.iter().filter(|c| c.ladder.dated).collect();
-    for _ in 0..c.below(4) {
-        let columns = if c.once_in(2) { &dated } else { &rich };
-        let column = *c.pick(columns);
-        let (negated, op) = (c.once_in(8), special(c, pools, column));
-        let test = Condition::Test(Test { column, json: None, negated, op });
-        ask.params.push(Param::Where(Place::default(), test));
-    }
-    if c.once_in(2) {
-        order(c, &mut ask, table);
-    }
-    match c.below(24) {
-        20 => ask.accept("text/csv"),
-        21 => ask.headers.push(("Prefer", "count=exact".to_owned())),
-        22 => page(c, &mut ask, table, true),
-        23 => conditions(c, pools, &mut ask, table),
-        _ => {}
-    }
+    let profiled = if ask.method == "POST" { "Content-Profile" } else { "Accept-Profile" };
+    profile(c, &mut ask, profiled);
     ask.sparing = c.once_in(2);
     ask
 }
@@ -75,7 +52,7 @@ impl Ask {
         Self { method, target, params, headers, body: None, sparing: false }
     }
 
-    fn accept(&mut self, types: &str) {
+    pub fn accept(&mut self, types: &str) {
         self.headers.push(("Accept", types.to_owned()));
     }
 }
@@ -148,8 +125,7 @@ fn column_item(c: &mut Choices<'_>, table: &'static Table, names: &mut usize) ->
         _ => None,
     };
     let cast = match c.below(12) {
-        // Of other types the text is another, so that is not asked for.
-        1 if column.kind == Kind::Text || !column.is_protected() => Some("text"),
+        1 => Some("text"),
         2 if c.once_in(3) => Some(*c.pick(&["int", "varchar", "numeric", "json"])),
         _ => None,
     };
@@ -167,15 +143,17 @@ fn embed(c: &mut Choices<'_>, parent: &'static Table, depth: usize, names: &mut 
     // Only what is at most one can be spread.
     let spread = !relation.is_many && c.once_in(4);
     // Two embeds of one table need two names.
-    // An embed that is named like a column would be that column's value.
-    let is_column = parent.columns.iter().any(|column| column.name == relation.name());
     let alias = match spread {
         true => None,
-        false if is_column || c.once_in(3) => {
-            *names += 1;
-            Some(format!("e{names}"))
-        }
-        false => None,
+        false => match c.below(9) {
+            6..=8 => {
+                *names += 1;
+                Some(format!("e{names}"))
+            }
+            // That of a column.
+            5 if c.once_in(2) => Some(c.pick(parent.columns).name.to_owned()),
+            _ => None,
+        },
     };
     let items = c.some(1, 3, |c| item(c, table(relation.table), depth - 1, names));
     Item::Embed { alias, relation, inner, spread, items }
@@ -232,32 +210,12 @@ fn test(c: &mut Choices<'_>, pools: &Pools, columns: &'static [Column]) -> Test 
     Test { column, json, negated, op: op(c, pools, column) }
 }
 
-fn literal(c: &mut Choices<'_>, pools: &Pools, column: &Column) -> Value {
+/// A literal that mostly fits its column.
+pub fn literal(c: &mut Choices<'_>, pools: &Pools, column: &Column) -> Value {
     let value = pools.literal(c, column);
     match value.fits || c.once_in(4) {
         true => value,
         false => pools.literal(&mut Choices::new(&[]), column),
-    }
-}
-
-fn bound(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
-    let value = pools.bound(c, column);
-    let value = if value.fits { value } else { literal(c, pools, column) };
-    Op::Bound(*c.pick(&["gte", "lt", "gt", "lte"]), value)
-}
-
-/// What the class of a column has more than others.
-fn special(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
-    if column.ladder.dated {
-        return bound(c, pools, column);
-    }
-    let (word, pattern) = (*c.pick(&["like", "ilike"]), pools.pattern(c, column));
-    match c.once_in(6) {
-        true => {
-            let pattern = vec![Value { text: pattern, fits: true }];
-            Op::Quantified(word, *c.pick(&["any", "all"]), pattern)
-        }
-        false => Op::Pattern(word, pattern),
     }
 }
 
@@ -305,7 +263,8 @@ fn op(c: &mut Choices<'_>, pools: &Pools, column: &'static Column) -> Op {
     }
 }
 
-fn order(c: &mut Choices<'_>, ask: &mut Ask, target: &'static Table) {
+/// Adds an order.
+pub fn order(c: &mut Choices<'_>, ask: &mut Ask, target: &'static Table) {
     let mut embeds = Vec::new();
     places(ask.selection().unwrap_or_default(), &Place::default(), &mut embeds);
     let direction = |c: &mut Choices<'_>| {
@@ -338,7 +297,7 @@ fn order(c: &mut Choices<'_>, ask: &mut Ask, target: &'static Table) {
 }
 
 /// Adds limit, offset or a range, with an order that leaves no doubt which records those are.
-fn page(c: &mut Choices<'_>, ask: &mut Ask, target: &'static Table, many: bool) {
+pub fn page(c: &mut Choices<'_>, ask: &mut Ask, target: &'static Table, many: bool) {
     let key = &target.columns[0];
     if key.is_protected() || !many || !c.once_in(4) {
         return;

@@ -163,6 +163,7 @@ pub const TABLES: &[Table] = &[
             one("contacts", "contacts", true),
             many("orders!orders_mrn_fkey", "orders"),
             many("samples", "samples"),
+            many("vials", "vials"),
         ],
         writable: true,
     },
@@ -266,6 +267,22 @@ pub const TABLES: &[Table] = &[
         relations: &[one("patients", "patients", true), one("samples_mrn_fkey", "patients", false)],
         writable: true,
     },
+    // Bound to its key.
+    Table {
+        schema: "lab",
+        name: "vials",
+        standing: Standing::Declared,
+        columns: &[
+            column("tube", Kind::Text, Mode::Plain),
+            column("depth", Kind::Numeric, Mode::Random),
+            column("finding", Kind::Text, Mode::Random),
+            column("mrn", Kind::Text, Mode::Deterministic),
+            column("rack", Kind::Text, Mode::Plain),
+            column("tag", Kind::Text, Mode::Searchable),
+        ],
+        relations: &[one("patients", "patients", true), one("mrn", "patients", false)],
+        writable: true,
+    },
 ];
 
 /// A table of the default schema.
@@ -324,6 +341,13 @@ impl Pair {
         found.extend(canaries.search("metrics", metrics.as_bytes()));
         found.extend(canaries.search_folder(self.labseal.folder(), 8));
         assert!(found.is_empty(), "{found:#?}");
+    }
+}
+
+impl Table {
+    /// Whether values of a column are bound to the key.
+    pub fn binds(&self, column: &Column) -> bool {
+        self.name == "vials" && matches!(column.mode, Mode::Random | Mode::Searchable)
     }
 }
 

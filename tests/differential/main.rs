@@ -16,6 +16,7 @@
 mod kit;
 
 mod ask;
+mod bound;
 mod choices;
 mod compare;
 mod forms;
@@ -25,6 +26,7 @@ mod patterns;
 mod predict;
 mod refined;
 mod schema;
+mod search;
 mod values;
 mod writes;
 
@@ -39,7 +41,7 @@ use values::Pools;
 /// Requests from one restored state.
 const ROUND: usize = 25;
 /// What must have been answered, apart from equality in JSON.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 11] = [
     "bound",
     "refined bound",
     "pattern",
@@ -48,6 +50,9 @@ const KINDS: [&str; 8] = [
     "body as CSV",
     "body as a form",
     "answer as CSV",
+    "function",
+    "bound record",
+    "column and relation",
 ];
 /// How many failing rounds are reported before giving up.
 const ENOUGH: usize = 6;
@@ -117,8 +122,8 @@ impl Bench {
         match c.below(24) {
             0..=9 => generate::read(c, &self.pools),
             10..=16 => writes::write(c, &self.pools),
-            17 => writes::call(c),
-            20..=23 => generate::search(c, &self.pools),
+            17 | 18 => writes::call(c, &self.pools),
+            20..=23 => search::search(c, &self.pools),
             _ => writes::slip(c),
         }
     }

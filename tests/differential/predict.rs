@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 
 use crate::{
     ask::{Ask, Condition, Item, Op, Outcome, Param, Place, Target, Term, Test},
+    bound,
     forms::{Body, Format},
-    lab::{Column, Mode, Relation, Standing, Table, is_protected_name, table},
-    patterns::{Reply, bound, pattern},
+    lab::{Column, Kind, Mode, Relation, Standing, Table, is_protected_name, table},
+    patterns::{Reply, bound as bounded, pattern},
     refined::{forbids, is_grouped, is_one_of_several, ordered as ordered_here},
     values::Value,
 };
@@ -33,9 +34,10 @@ pub fn refusals(ask: &Ask) -> Codes {
     let target = match ask.target {
         Target::Function(_, true) => return codes,
         Target::Function(_, false) => return Codes::from(["LS205"]),
-        Target::Table(target) => target,
+        Target::Finder(target) | Target::Table(target) => target,
     };
-    let writes = !matches!(ask.method, "GET" | "HEAD");
+    let calls = matches!(ask.target, Target::Finder(_));
+    let writes = !calls && !matches!(ask.method, "GET" | "HEAD");
     if target.standing == Standing::Unknown && writes {
         codes.insert("LS204");
     }
@@ -48,6 +50,7 @@ pub fn refusals(ask: &Ask) -> Codes {
     }
     if let Some(body) = &ask.body {
         records(target, body, &mut codes);
+        bound::written(ask, target, body, &mut codes);
     }
     let comes_back = !writes || ask.prefers("return=representation");
     if comes_back
@@ -56,14 +59,13 @@ pub fn refusals(ask: &Ask) -> Codes {
     {
         codes.insert("LS107");
     }
-    // The server heads the CSV of a write with the names in order, over cells as selected.
-    if writes
-        && comes_back
-        && ask.header("Accept") == Some("text/csv")
-        && !is_headed_well(ask.selection())
-        && shows_protected(target, ask.selection(), true)
-    {
-        codes.insert("LS107");
+    // The server heads the CSV of a write or call with the names in order, over cells as selected.
+    let key = writes.then_some(target.columns[0].name);
+    let is_headless = (writes || calls) && !is_headed_well(ask.selection(), key);
+    if comes_back && ask.header("Accept") == Some("text/csv") {
+        let hides = is_headless && shows_protected(target, ask.selection(), true);
+        let refused = hides || bound::shows(target, ask.selection(), true);
+        codes.extend(refused.then_some("LS107"));
     }
     if !codes.is_empty() {
         perhaps.remove(PERHAPS);
@@ -73,9 +75,9 @@ pub fn refusals(ask: &Ask) -> Codes {
 }
 
 /// Everything, or plain columns in the order of their names.
-fn is_headed_well(selection: Option<&[Item]>) -> bool {
+fn is_headed_well(selection: Option<&[Item]>, key: Option<&str>) -> bool {
     let plain = |item: &Item| match item {
-        Item::Column { alias: None, column, json: None, cast: None, aggregate: None } => {
+        Item::Column { alias: None, column, json: None, cast: _, aggregate: None } => {
             Some(column.name)
         }
         _ => None,
@@ -84,7 +86,9 @@ fn is_headed_well(selection: Option<&[Item]>) -> bool {
         None | Some([] | [Item::All]) => true,
         Some(items) => {
             let names: Option<Vec<_>> = items.iter().map(plain).collect();
-            names.is_some_and(|names| names.is_sorted_by(|a, b| a < b))
+            names.is_some_and(|names| {
+                names.is_sorted_by(|a, b| a < b) && key.is_none_or(|key| names.contains(&key))
+            })
         }
     }
 }
@@ -107,16 +111,16 @@ fn parameter(ask: &Ask, target: &'static Table, param: &Param, mutates: bool, co
         }
         Param::Where(place, condition) => {
             let alone = place.path.is_empty() && matches!(condition, Condition::Test(_));
-            for test in condition.tests() {
+            for (test, required) in condition.placed(place.path.is_empty()) {
                 match known(target, place, test.column) {
                     Known::Protected => match operator(test.column, test, mutates && alone) {
                         Reply::Exact => {}
                         Reply::Refused(code) => _ = codes.insert(code),
                         Reply::Refined => {
-                            let decides = !alone || test.negated || ask.body.is_some() || mutates;
+                            let decides = !required || ask.body.is_some() || mutates;
                             codes.extend(decides.then_some("LS104"));
                             forbids(ask, target, test.column, codes);
-                            if alone && !test.negated && is_one_of_several(ask, test.column) {
+                            if required && is_one_of_several(ask, test.column) {
                                 codes.insert(PERHAPS);
                             }
                         }
@@ -170,9 +174,11 @@ fn operator(column: &Column, test: &Test, retested: bool) -> Reply {
         // A tree would stand for it, and the server tests those once more.
         Op::Distinct(_) if retested && column.mode == Mode::Searchable => REFUSED,
         Op::Distinct(value) => takes(single(value)),
+        // The server reads a list of one empty text as the empty list.
+        Op::In(values) if matches!(&**values, [one] if one.text.is_empty()) => Reply::Exact,
         Op::In(values) | Op::Quantified("eq", "any", values) => takes(values),
         Op::Quantified("eq", _, values) if values.len() == 1 => takes(values),
-        Op::Bound(word, value) => bound(column, word, value),
+        Op::Bound(word, value) => bounded(column, word, value),
         Op::Pattern(word @ ("like" | "ilike"), text) => pattern(column, *word == "ilike", text),
         Op::Bare(word @ ("like" | "ilike"), value) => {
             pattern(column, *word == "ilike", &value.text)
@@ -188,7 +194,7 @@ fn operator(column: &Column, test: &Test, retested: bool) -> Reply {
             _ => REFUSED,
         },
         Op::Quantified(word @ ("gt" | "gte" | "lt" | "lte"), _, values) => match &**values {
-            [value] => bound(column, word, value),
+            [value] => bounded(column, word, value),
             _ => REFUSED,
         },
         Op::Is(_) | Op::Quantified(..) | Op::Pattern(..) | Op::Bare(..) | Op::Other(..) => REFUSED,
@@ -207,6 +213,13 @@ fn ordered(target: &Table, place: &Place, term: &Term) -> Option<&'static str> {
         Known::ByName => Some("LS207"),
         Known::Harmless => None,
     }
+}
+
+/// Whether the text of a column is not its JSON, in some table where one of its name is protected.
+fn is_other_as_text(column: &Column) -> bool {
+    let columns = crate::lab::TABLES.iter().flat_map(|table| table.columns);
+    let mut named = columns.filter(|other| other.is_protected() && other.name == column.name);
+    named.any(|other| !matches!(other.kind, Kind::Date | Kind::Text))
 }
 
 fn inside(place: &Place, relation: &Relation) -> Place {
@@ -231,9 +244,10 @@ fn selection(target: &Table, place: &Place, items: &[Item], grouped: bool, codes
                     || cast.is_some_and(|cast| cast != "text")
                     || aggregate.is_some() && !counts
                     || grouped && aggregate.is_none();
+                let is_text = *cast == Some("text") && aggregate.is_none();
                 codes.extend(match known(target, place, column) {
                     Known::Protected if alters => Some("LS106"),
-                    Known::ByName if alters => Some("LS207"),
+                    Known::ByName if alters || is_text && is_other_as_text(column) => Some("LS207"),
                     Known::Protected | Known::ByName | Known::Harmless => None,
                 });
             }
@@ -266,7 +280,12 @@ fn records(target: &'static Table, body: &Body, codes: &mut Codes) {
         return;
     }
     codes.extend((!body.behind.is_empty()).then_some("LS101"));
-    for row in &body.rows {
+    // The server drops a row of CSV with nothing in its only cell.
+    let is_dropped = |row: &[(String, Option<&'static Column>, Value)]| {
+        let is_empty = matches!(row, [(_, _, value)] if value.text == "\"\"");
+        matches!(body.format, Format::Csv(..)) && is_empty
+    };
+    for row in body.rows.iter().filter(|row| !is_dropped(row)) {
         for (n, (key, column, value)) in row.iter().enumerate() {
             let null = value.text == "null";
             // A form has no null, and CSV and forms have no NUL.

@@ -3,13 +3,32 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    ask::{Ask, Condition, Item, Op, Param, Place, Term},
+    ask::{Ask, Condition, Item, Op, Param, Place, Target, Term, Test},
     forms::Format,
     lab::{Column, Table, table},
     patterns::{Reply, bound, pattern},
 };
 
 type Codes = BTreeSet<&'static str>;
+
+impl Condition {
+    /// Every test in it.
+    pub fn tests(&self) -> Vec<&Test> {
+        self.placed(true).into_iter().map(|(test, _)| test).collect()
+    }
+
+    /// Every test in it, and whether each record must pass it: nothing but `and` stands around it,
+    /// and nothing is negated. `outside` says it of the condition itself.
+    pub fn placed(&self, outside: bool) -> Vec<(&Test, bool)> {
+        match self {
+            Self::Test(test) => vec![(test, outside && !test.negated)],
+            Self::Tree { negated, any, of } => {
+                let inside = outside && !negated && !any;
+                of.iter().flat_map(|one| one.placed(inside)).collect()
+            }
+        }
+    }
+}
 
 /// What forbids to filter or order by a column here.
 pub fn forbids(ask: &Ask, target: &'static Table, column: &Column, codes: &mut Codes) {
@@ -79,12 +98,14 @@ fn members(items: &[Item], target: &'static Table, own: bool, keys: &mut Keys) {
 /// Whether a bound is one of several of its column that must all hold. They are asked as one, and
 /// its own end may then be none of theirs.
 pub fn is_one_of_several(ask: &Ask, column: &Column) -> bool {
-    let bounds = ask.params.iter().filter(|param| match param {
-        Param::Where(place, Condition::Test(test)) => {
-            let is_bound = matches!(test.op, Op::Bound(..) | Op::Quantified(..));
-            is_bound && place.path.is_empty() && test.column.name == column.name
-        }
-        _ => false,
+    let conditions = ask.params.iter().filter_map(|param| match param {
+        Param::Where(place, condition) if place.path.is_empty() => Some(condition),
+        _ => None,
+    });
+    let tests = conditions.flat_map(|condition: &Condition| condition.placed(true));
+    let bounds = tests.filter(|(test, required)| {
+        let is_bound = matches!(test.op, Op::Bound(..) | Op::Quantified(..));
+        is_bound && *required && test.column.name == column.name
     });
     column.ladder.dated && bounds.count() > 1
 }
@@ -104,6 +125,19 @@ pub fn ordered(ask: &Ask, target: &'static Table, terms: &[Term], codes: &mut Co
     }
 }
 
+/// Whether a relation comes back under the name of a column that comes back too.
+fn is_shared(items: &[Item], target: &'static Table) -> bool {
+    let mut keys = Vec::new();
+    members(items, target, true, &mut keys);
+    items.iter().any(|item| match item {
+        Item::Embed { spread: false, alias, relation, .. } => {
+            let name = alias.as_deref().unwrap_or(relation.name());
+            keys.iter().any(|(key, column)| key == name && column.is_some())
+        }
+        _ => false,
+    })
+}
+
 /// What of a request that is answered is more than equality: for the tally of what was seen.
 pub fn kinds(ask: &Ask) -> Vec<&'static str> {
     let mut kinds = Vec::new();
@@ -118,6 +152,13 @@ pub fn kinds(ask: &Ask) -> Vec<&'static str> {
         Format::Csv(..) => Some("body as CSV"),
         Format::Form => Some("body as a form"),
     }));
+    kinds.extend(matches!(ask.target, Target::Finder(_)).then_some("function"));
+    if let Some(target) = ask.table() {
+        let is_bound = crate::bound::shows(target, ask.selection(), true);
+        kinds.extend(is_bound.then_some("bound record"));
+        let items = ask.selection().unwrap_or_default();
+        kinds.extend(is_shared(items, target).then_some("column and relation"));
+    }
     for param in &ask.params {
         match param {
             Param::Where(_, condition) => {

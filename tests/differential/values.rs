@@ -34,8 +34,20 @@ pub struct Pools {
     near: Vec<(u16, u8, u8)>,
 }
 
-const TEXTS: [&str; 10] =
-    ["mrn", "last_name", "given", "e.mail", "notes", "remark", "phone", "label", "serial", "city"];
+const TEXTS: [&str; 12] = [
+    "mrn",
+    "last_name",
+    "given",
+    "e.mail",
+    "notes",
+    "remark",
+    "phone",
+    "label",
+    "serial",
+    "city",
+    "finding",
+    "tag",
+];
 
 impl Pools {
     /// New ones.

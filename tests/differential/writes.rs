@@ -1,10 +1,10 @@
 //! Walks PostgREST's grammar of writing and calling, and what is wrong on purpose.
 
 use crate::{
-    ask::{Ask, Condition, Op, Outcome, Param, Place, Target, Test},
+    ask::{Ask, Condition, Item, Op, Outcome, Param, Place, Target, Test},
     choices::Choices,
     forms::{Body, Format},
-    generate::{conditions, profile, selection},
+    generate::{asked, conditions, profile, selection},
     lab::{Column, Kind, TABLES, Table, table},
     values::{Pools, Value},
 };
@@ -12,7 +12,7 @@ use crate::{
 type Row = Vec<(String, Option<&'static Column>, Value)>;
 
 fn writable(c: &mut Choices<'_>) -> &'static Table {
-    &TABLES[*c.pick(&[0, 1, 0, 2, 1, 0, 4, 5, 6, 7, 7])]
+    &TABLES[*c.pick(&[0, 1, 0, 2, 1, 0, 4, 5, 6, 7, 8, 8])]
 }
 
 /// Any request that writes.
@@ -91,6 +91,7 @@ fn keys(c: &mut Choices<'_>, table: &'static Table, needed: &[&str]) -> Vec<&'st
         .iter()
         .filter(|column| match needed.contains(&column.name) {
             true => !c.once_in(30),
+            false if table.name == "vials" => c.once_in(2),
             false => column.name != "id" && c.once_in(3) || column.name == "id" && c.once_in(6),
         })
         .collect()
@@ -101,6 +102,7 @@ fn create(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
     let needed: &[&str] = match table.name {
         "orders" => &["mrn", "code"],
         "wards" => &["code"],
+        "vials" => &["tube"],
         _ => &["mrn"],
     };
     let same = keys(c, table, needed);
@@ -133,7 +135,10 @@ fn create(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
     if c.once_in(3) {
         ask.prefer(*c.pick(&["resolution=merge-duplicates", "resolution=ignore-duplicates"]));
         if c.once_in(2) {
-            let on = table.columns.iter().filter(|column| column.name == "mrn" || c.once_in(9));
+            let on = table
+                .columns
+                .iter()
+                .filter(|column| matches!(column.name, "mrn" | "tube") || c.once_in(9));
             let on: Vec<_> = on.collect();
             if !on.is_empty() {
                 ask.params.push(Param::Conflict(on));
@@ -179,7 +184,7 @@ fn remove(c: &mut Choices<'_>, pools: &Pools, table: &'static Table) -> Ask {
 
 /// PUT addresses one record by its key, and holds all of it.
 fn replace(c: &mut Choices<'_>, pools: &Pools) -> Ask {
-    let table = table(*c.pick(&["contacts", "wards", "contacts", "patients"]));
+    let table = table(*c.pick(&["contacts", "wards", "vials", "vials", "patients"]));
     let mut ask = Ask::new("PUT", Target::Table(table));
     let key = &table.columns[0];
     let value = pools.literal(c, key);
@@ -195,14 +200,16 @@ fn replace(c: &mut Choices<'_>, pools: &Pools) -> Ask {
 }
 
 /// Any call of a function.
-pub fn call(c: &mut Choices<'_>) -> Ask {
+pub fn call(c: &mut Choices<'_>, pools: &Pools) -> Ask {
+    if c.below(3) > 0 {
+        return find(c, pools);
+    }
     let (name, is_listed) =
-        *c.pick(&[("of_ward", true), ("patient_count", true), ("find_patient", false)]);
+        *c.pick(&[("of_ward", true), ("patient_count", true), ("head_count", false)]);
     let mut ask = Ask::new(*c.pick(&["GET", "POST", "HEAD"]), Target::Function(name, is_listed));
     let ward = *c.pick(&["A", "B", "C-1", "none"]);
     let argument = match name {
         "of_ward" => Some(("w", ward)),
-        "find_patient" => Some(("mrn", ward)),
         _ => None,
     };
     let key = argument.map_or("", |(key, _)| key);
@@ -219,6 +226,32 @@ pub fn call(c: &mut Choices<'_>) -> Ask {
     if name == "of_ward" {
         let all = Param::Page(Place::default(), "limit", "3".to_owned());
         ask.params.extend(c.once_in(3).then_some(all));
+    }
+    ask
+}
+
+/// A call of the declared function, and what may be asked of the records that it returns.
+fn find(c: &mut Choices<'_>, pools: &Pools) -> Ask {
+    let table = &TABLES[0];
+    let mrn = &table.columns[1];
+    let mut ask = Ask::new(*c.pick(&["GET", "POST", "GET", "POST", "HEAD"]), Target::Finder(table));
+    if ask.method == "POST" {
+        let value = lexeme(c, pools, mrn);
+        let rows = vec![vec![("mrn".to_owned(), Some(mrn), value)]];
+        let mut body = Body { bulk: false, rows, behind: "", format: Format::Json };
+        body.format = Format::of(c, &body);
+        ask.body = Some(body);
+    } else {
+        ask.params.push(Param::Argument("mrn", pools.literal(c, mrn).text));
+    }
+    let mut ask = asked(c, pools, ask, table);
+    // The server tests and orders by what it selects of a function, and by nothing else.
+    let selects_all = |items: &[Item]| items.iter().any(|item| matches!(item, Item::All));
+    if !ask.selection().is_none_or(selects_all) {
+        ask.params.retain(|param| match param {
+            Param::Order(place, _) | Param::Where(place, _) => !place.path.is_empty(),
+            _ => true,
+        });
     }
     ask
 }
@@ -292,6 +325,7 @@ pub fn record(
         ("patients", "lab") => (n < 12).then(|| patient(n)),
         ("orders" | "samples", _) => Some(patient(n % 6)),
         ("contacts", _) => (n < 4).then(|| patient(n)),
+        ("vials", _) => (n < 9).then(|| patient(n % 6)),
         ("wards", _) => (n < 3).then_some(None),
         _ => (n < 4).then(|| patient(n)),
     }?;
@@ -305,6 +339,8 @@ pub fn record(
                 0 => "null".to_owned(),
                 _ => text(&pools.text(column, n)),
             },
+            "tube" if n < 4 => text(["A", "B", "C-1", "ward, (x)"][n]),
+            "tube" => text(&format!("tube {n}")),
             "code" if table.name == "wards" => text(["A", "B", "C-1"][n]),
             "code" => text("CBC"),
             "bed" | "priority" => (n % 5).to_string(),

@@ -13,7 +13,7 @@ use bodies::{Lab, in_pieces, patients, whole};
 use http::{HeaderMap, Method};
 use labseal::{
     base::{
-        class::{ClassParams, Equality, Mode, Rung, ValueType},
+        class::{ClassParams, Equality, Mode, Rung, ValueType, Years},
         ident::{ClassId, EntityName, FieldName, Tenant},
         secret::{Plaintext, SecretKey},
     },
@@ -287,6 +287,7 @@ fn dialect() -> Box<dyn Dialect> {
         fields,
         rest: Rest::default(),
         bind: None,
+        key: Vec::new(),
     };
     let surface =
         Surface { schemas: vec!["public".into()], entities: vec![entity], ..Surface::default() };
@@ -323,7 +324,7 @@ pub fn envelope(data: &[u8]) {
         let mut text = seal_in(mode, &value);
         let rungs = if mode == Mode::Searchable { vec![Rung::Eq] } else { Vec::new() };
         let (id, ty, equality) = (ClassId::new("c"), ValueType::Text, Equality::Exact);
-        let params = ClassParams { id, mode, ty, rungs, equality };
+        let params = ClassParams { id, mode, ty, rungs, equality, years: Years::ALL };
         assert_eq!(text.len(), size::envelope_len(&params, data.len()), "{mode:?}");
         let opened = open_in(mode, &text).expect("what was sealed opens");
         assert_eq!((opened.kind, opened.value.expose()), (Kind::Bytes, data), "{mode:?}");

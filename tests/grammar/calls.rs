@@ -45,6 +45,20 @@ fn a_call_that_could_carry_a_value_past_its_argument_is_refused() {
     both.refused("LS410", text.body(marked("M1").as_bytes()));
     both.refused("LS101", Request::post("/rpc/find_patient", &marked("\"M1\"")));
     both.refused("LS205", Request::get("/rpc/server_time"));
+    // Nobody listed these arguments.
+    both.refused("LS208", Request::get(&with("/rpc/find_patient?mrn=M1&hint={}", "MAnn")));
+    both.refused("LS208", Request::get(&with("/rpc/find_patient?columns=hint&mrn={}", "M1")));
+    let more = marked(r#"{"mrn":"M1","hint":"MAnn"}"#);
+    both.refused("LS208", Request::post("/rpc/find_patient", &more));
+    both.refused("LS208", Request::post("/rpc/find_patient", &format!("[{more}]")));
+    let kinds = [
+        ("text/csv", "mrn,hint\nM1,MAnn\n"),
+        ("application/x-www-form-urlencoded", "mrn=M1&hint=MAnn"),
+    ];
+    for (kind, body) in kinds {
+        let call = Request::new("POST", "/rpc/find_patient").header("Content-Type", kind);
+        both.refused("LS208", call.body(marked(body).as_bytes()));
+    }
     both.nothing_leaked();
 }
 

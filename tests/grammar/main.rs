@@ -30,7 +30,7 @@ impl Both {
     fn start() -> Self {
         let functions = "    functions:\n\
             \x20     find_patient: {args: {mrn: {class: mrn, use: test}}, returns: lab.patients}\n\
-            \x20     rename_patient: {args: {last_name: {class: name, use: store}}}\n\
+            \x20     rename_patient: {args: {who: {mode: plain, why: id}, last_name: {class: name, use: store}}}\n\
             \x20   undeclared:\n";
         let policy = policy::LAB
             .replace("    undeclared:\n", functions)

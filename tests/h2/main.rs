@@ -10,6 +10,7 @@ mod frames;
 mod hpack;
 mod slow;
 mod streams;
+mod types;
 mod wire;
 
 use kit::{Front, fake, policy};

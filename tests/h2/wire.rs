@@ -53,7 +53,7 @@ pub struct Frame {
 
 impl Frame {
     /// The error code of RST_STREAM or GOAWAY.
-    fn code(&self) -> Option<u32> {
+    pub fn code(&self) -> Option<u32> {
         let at = match self.kind {
             RST_STREAM => 0,
             GOAWAY => 4,

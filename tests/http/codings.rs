@@ -198,3 +198,20 @@ fn a_coded_error_is_read_and_stays_coded() {
     assert_eq!(answer.status, 400);
     assert!(decoded("gzip", &answer.body).contains("22P02"));
 }
+
+#[test]
+fn a_body_of_many_empty_members_is_refused_both_ways() {
+    let (front, lab) = (remembering(), Front::shared());
+    for coding in ["gzip", "zstd"] {
+        let many = [encoded(coding, b"").repeat(100), encoded(coding, br#"{"mrn":"A1"}"#)].concat();
+        let answer = lab.send("lims", write(coding, &many));
+        assert_eq!(answer.header("labseal-error"), Some("LS408"), "{}", answer.text());
+        let few = [encoded(coding, b"").repeat(10), encoded(coding, br#"{"mrn":"A1"}"#)].concat();
+        assert_eq!(front.send("lims", write(coding, &few)).status, 200, "{coding}");
+        let kind = [("Content-Type", "application/json"), ("Content-Encoding", coding)];
+        let api = fake::answer("200 OK", &kind, &many);
+        let api = Front::with(policy::LAB, move |_| vec![Act::Send(api.clone())]);
+        let answer = api.send("lims", Request::get("/patients"));
+        assert_eq!(answer.header("labseal-error"), Some("LS503"), "{}", answer.text());
+    }
+}

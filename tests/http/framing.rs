@@ -218,3 +218,17 @@ fn one_byte_at_a_time_is_read_as_all_at_once() {
     assert!(got.starts_with("HTTP/1.1 201 "), "{got}");
     assert!(front.got("/patients")[0].text().contains("ls1d"));
 }
+
+#[test]
+fn an_answer_with_two_framings_is_not_passed_on() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    let bytes = format!(
+        "{head}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n"
+    );
+    for policy in [policy::EMPTY, policy::LAB] {
+        let bytes = bytes.clone();
+        let acts = move |_: &_| vec![crate::kit::Act::Send(bytes.clone().into_bytes())];
+        let answer = Front::with(policy, acts).send("lims", Request::get("/patients"));
+        assert_eq!(answer.header("labseal-error"), Some("LS503"), "{}", answer.text());
+    }
+}

@@ -9,3 +9,5 @@ mod events;
 mod framing;
 mod heads;
 mod http2;
+mod repeats;
+mod slow;

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use labseal::{
     base::{
+        class::{ClassParams, Mode, Rung, ValueType, Years},
         clock::SystemClock,
         digest::Digest,
-        ident::{Kid, Tenant},
+        ident::{ClassId, Kid, Tenant},
         secret::SecretKey,
     },
     crypto::{RootKey, WrapError},
@@ -17,6 +18,7 @@ use labseal::{
         log::LogError,
         mark::MarkError,
         memory::{MemoryProvider, MemoryStore},
+        params::Span,
         provider::{Place, Provider as _},
         ring::Illegal,
         slot::{Slot, SlotError},
@@ -267,6 +269,45 @@ fn operations_that_the_state_does_not_allow_are_refused_even_if_authenticated() 
         kids.pop_first();
     });
     assert!(matches!(illegal(&unnamed), Illegal::Kids));
+    for (class, from, to) in [("c-name", 1, 9999), ("c-name", 1900, 2000), ("c-none", 1, 9999)] {
+        let years = Span::new(Years::new(from, to).unwrap());
+        let widened = forged(|entries| {
+            let op = Op::Widen { class: class.to_owned(), years };
+            entries.push(Entry { op, ..entries[0].clone() });
+        });
+        assert!(matches!(illegal(&widened), Illegal::Years { .. }));
+    }
+}
+
+#[test]
+fn the_years_of_a_class_grow_and_never_shrink() {
+    let address = memory();
+    let keys = create(&address);
+    let class = |first, last| {
+        let years = Years::new(first, last).unwrap();
+        let class = super::class("c-born", Mode::Searchable, ValueType::Date, &[Rung::Year]);
+        ClassParams { years, ..class }
+    };
+    let mut epochs = Vec::new();
+    for (said, registered) in [
+        ((1950, 2000), (1950, 2000)),
+        ((1960, 1990), (1950, 2000)),
+        ((1900, 1990), (1900, 2000)),
+        ((1, 9999), (1, 9999)),
+        ((1900, 2000), (1, 9999)),
+    ] {
+        keys.register(&[class(said.0, said.1)]).unwrap();
+        let expected = Years::new(registered.0, registered.1).unwrap();
+        for keys in [&keys, &open(&address).unwrap()] {
+            let params = keys.snapshot().params(&ClassId::new("c-born")).unwrap().clone();
+            assert_eq!(params.years, expected, "{said:?}");
+        }
+        epochs.push(keys.snapshot().epoch());
+    }
+    let first = epochs[0];
+    assert_eq!(epochs, [first, first, first + 1, first + 2, first + 2]);
+    let other = ClassParams { rungs: vec![Rung::Month], ..class(1, 9999) };
+    assert!(matches!(keys.register(&[other]), Err(KeysError::ClassDiffers { .. })));
 }
 
 #[test]

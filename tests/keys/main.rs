@@ -24,7 +24,7 @@ use std::{path::Path, sync::Arc};
 
 use labseal::{
     base::{
-        class::{ClassParams, Equality, Mode, Rung, ValueType},
+        class::{ClassParams, Equality, Mode, Rung, ValueType, Years},
         clock::SystemClock,
         ident::{ClassId, Tenant},
         secret::SecretKey,
@@ -72,7 +72,8 @@ fn open(address: &StoreAddress) -> Result<Keys, KeysError> {
 }
 
 fn class(id: &str, mode: Mode, ty: ValueType, rungs: &[Rung]) -> ClassParams {
-    ClassParams { id: ClassId::new(id), mode, ty, rungs: rungs.to_vec(), equality: Equality::Exact }
+    let (rungs, equality, years) = (rungs.to_vec(), Equality::Exact, Years::ALL);
+    ClassParams { id: ClassId::new(id), mode, ty, rungs, equality, years }
 }
 
 fn classes() -> Vec<ClassParams> {

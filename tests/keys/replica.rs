@@ -50,6 +50,14 @@ fn join(address: &StoreAddress, settings: Membership) -> (Keys, Hands) {
     (keys, hands)
 }
 
+/// What an operator can do who is sure that nobody seals any more, or only thinks so.
+fn forget_all(address: &StoreAddress) {
+    let mut store = address.open().unwrap();
+    for seen in store.replicas().unwrap() {
+        store.forget(&seen.row.id).unwrap();
+    }
+}
+
 fn try_seal(keys: &Snapshot) -> Result<(), SealError> {
     let class = ClassId::new("c-res");
     keys.seal(&class, &Typed::from_text("1.10"), &mut Vec::new()).map(drop)
@@ -86,8 +94,12 @@ fn a_version_is_activated_when_every_live_replica_has_acknowledged_it_and_not_be
         assert_eq!(keys.rotate_watched(Ring::Data, NOW, &|_| ()).unwrap().version, 2);
         assert_eq!(states(&keys), ["decrypt_only", "active"]);
         // What stopped in order is not waited for.
-        slow.leave().unwrap();
-        prompt.leave().unwrap();
+        for replica in [&slow, &prompt] {
+            replica.leave().unwrap();
+            replica.tick().unwrap();
+            assert!(matches!(try_seal(&replica.snapshot()), Err(SealError::Stale)));
+        }
+        assert_eq!(keys.replicas().unwrap(), []);
         assert_eq!(keys.rotate_watched(Ring::Data, NOW, &|_| ()).unwrap().version, 3);
     }
 }
@@ -145,7 +157,7 @@ fn out_of_touch_it_stops_sealing_after_the_lease_and_opening_after_the_grace() {
     assert_eq!(replica.freshness(), Freshness::Stale);
     assert_eq!(opened(&snapshot, &sealed), "1.10");
     // Others may have gone on without it: what it does not know it does not judge.
-    replica.leave().unwrap();
+    forget_all(&address);
     keys.rotate_watched(Ring::Data, NOW, &|_| ()).unwrap();
     let newer = seal(&keys.snapshot(), "c-res", "2");
     assert_eq!(opened(&snapshot, &newer), "(Unknown)");
@@ -197,7 +209,7 @@ fn a_key_that_was_brought_in_by_force_is_looked_for_before_it_is_called_foreign(
     let (replica, hands) = join(&address, Membership::new("r1"));
     let snapshot = replica.snapshot();
     let forced = || {
-        replica.leave().unwrap();
+        forget_all(&address);
         keys.rotate_watched(Ring::Data, NOW, &|_| ()).unwrap();
         seal(&keys.snapshot(), "c-res", "2")
     };

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{OnceLock, mpsc},
+    sync::{Mutex, OnceLock, PoisonError, mpsc},
     time::Duration,
 };
 
@@ -20,9 +20,42 @@ pub fn parts() -> PathBuf {
     parts
 }
 
-/// A loopback address that was free a moment ago.
+/// The ports that are given out: below those that the system gives to whoever asks for any, in
+/// blocks of so many.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
+const BLOCK: u16 = 50;
+
+/// A loopback address that nobody uses. Each is given out once, and to one test program at a time: a
+/// program locks a block of ports until it ends.
 pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
+    static OWN: Mutex<(Vec<File>, std::ops::Range<u16>)> = Mutex::new((Vec::new(), 0..0));
+    let mut own = OWN.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let (locks, ports) = &mut *own;
+        for port in ports {
+            let address = SocketAddr::from(([127, 0, 0, 1], port));
+            if TcpListener::bind(address).is_ok() {
+                return address;
+            }
+        }
+        let (lock, block) = lock_block();
+        locks.push(lock);
+        own.1 = block;
+    }
+}
+
+/// A block of ports that no other test program has, and what keeps it so.
+fn lock_block() -> (File, std::ops::Range<u16>) {
+    let folder = std::env::temp_dir().join("labseal-ports");
+    std::fs::create_dir_all(&folder).expect("a folder for locks");
+    for first in PORTS.step_by(usize::from(BLOCK)) {
+        let path = folder.join(first.to_string());
+        let Ok(file) = File::options().create(true).append(true).open(path) else { continue };
+        if file.try_lock().is_ok() {
+            return (file, first..first + BLOCK);
+        }
+    }
+    panic!("all blocks of ports are in use");
 }
 
 /// Who a process runs as.

@@ -7,6 +7,7 @@
 
 mod form;
 mod names;
+mod parameter;
 mod path;
 mod route;
 
@@ -18,6 +19,7 @@ use serde_json::json;
 
 use self::{
     names::{could_be, last_name},
+    parameter::parameters,
     route::{Path, Route},
 };
 use super::{
@@ -31,8 +33,8 @@ use crate::{
         secret::Plaintext,
     },
     model::{
-        BodyForm, Cells, Described, Filter, Format, Formats, Node, Operation, Page, Placement,
-        Replacement, Surface, Target, Test, Use, UseKind, Verb,
+        BodyForm, Cells, Described, FieldRef, Filter, Format, Formats, Node, Operation, Page,
+        Placement, Replacement, Surface, Target, Test, Use, UseKind, Verb,
     },
 };
 
@@ -192,7 +194,7 @@ fn text_for(replacement: &Replacement) -> Result<&str, Refusal> {
             },
             _ => Err(Code::Internal.into()),
         },
-        Replacement::Removed => Err(Code::Internal.into()),
+        Replacement::Either(_) | Replacement::Removed => Err(Code::Internal.into()),
     }
 }
 
@@ -299,7 +301,14 @@ impl Json {
                     reading.push(Some(&route.name), column, equal(text), Some(range.clone()));
                 }
                 (None, Some(_)) if could(name) => return Err(malformed()),
-                (None, _) => {
+                (None, value) => {
+                    if let Some((_, text)) = value
+                        && let Some(field) = route.named_by(name, text.text())
+                    {
+                        let (entity, field) = (route.name.clone(), field.clone());
+                        let refusal = Refusal::new(Code::NamedByValue);
+                        return Err(refusal.on(FieldRef { entity, field }).by("parameter"));
+                    }
                     for (column, named) in self.undeclared_names(target, parameter.whole)? {
                         if named == Named::Protected {
                             reading.push(None, column, Test::Other, None);
@@ -381,27 +390,4 @@ fn undeclared_write(method: &str) -> (Verb, Target) {
         _ => (Verb::Call, "other method (undeclared)"),
     };
     (verb, Target::Undeclared(EntityName::new(name)))
-}
-
-struct Parameter {
-    whole: Range<usize>,
-    name: Decoded,
-    value: Option<(Range<usize>, Decoded)>,
-}
-
-fn parameters(target: &str) -> Result<Vec<Parameter>, Refusal> {
-    let (_, Some(query)) = text::split(target) else { return Ok(Vec::new()) };
-    let decode = |range| Decoded::of_query(target, range).ok_or(Code::MalformedTarget);
-    let mut found = Vec::new();
-    for whole in text::pieces(target, query, '&') {
-        let piece = target.get(whole.clone()).unwrap_or_default();
-        let sign = piece.find('=').map(|sign| whole.start + sign);
-        let name = decode(whole.start..sign.unwrap_or(whole.end))?;
-        let value = match sign.map(|sign| sign + 1..whole.end) {
-            Some(range) => Some((range.clone(), decode(range)?)),
-            None => None,
-        };
-        found.push(Parameter { whole, name, value });
-    }
-    Ok(found)
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, ops::Range};
 
-use super::form;
+use super::{
+    form,
+    names::{could_be, last_name},
+};
 use crate::{
     base::ident::{EntityName, FieldName},
     dialect::{
@@ -21,6 +24,8 @@ pub(super) struct Route {
     segments: Vec<Segment>,
     /// Protected query parameters.
     pub(super) query: BTreeSet<String>,
+    /// Query parameters whose values may be the names of protected fields.
+    may_name: Vec<String>,
     /// The body of an answer.
     pub(super) answer: Node<FieldRef>,
     /// The body of a request.
@@ -103,6 +108,7 @@ impl Route {
             verb,
             segments,
             query: declared.query.iter().cloned().collect(),
+            may_name: declared.may_name.clone(),
             answer,
             request,
             key: declared.bind.as_ref().and_then(form::parameter).map(str::to_owned),
@@ -150,6 +156,18 @@ impl Route {
             true => path.normal.windows(own.len()).any(fits),
             false => own.len() == path.normal.len() && fits(&path.normal),
         }
+    }
+
+    /// The protected field that the value of a query parameter names, where it may not.
+    pub(super) fn named_by(&self, parameter: &str, value: &str) -> Option<&FieldName> {
+        if self.may_name.iter().any(|name| name == parameter) {
+            return None;
+        }
+        let is_named = |field: &&FieldName| {
+            let name = last_name(field.as_str());
+            !name.is_empty() && could_be(value, name)
+        };
+        self.fields.iter().find(is_named)
     }
 
     /// The value in a path that matches which is the key of the record and stands there in clear.

@@ -20,8 +20,7 @@ use crate::{
     base::refusal::{Code, Refusal},
     dialect::text::Edit,
     model::{
-        BindDecl, BoundRecord, FieldRef, Filter, KeyPlace, Node, Origin, Others, Test, Unknown,
-        Use, UseKind, Verb,
+        BindDecl, BoundRecord, FieldRef, Filter, KeyPlace, Node, Origin, Test, Use, UseKind, Verb,
     },
 };
 
@@ -36,12 +35,7 @@ pub(super) fn body(
     uses: &[Use],
     sites: &[Site],
 ) -> Result<Node<FieldRef>, Refusal> {
-    let mut record = Node { members: entity.members(), record: true, ..Node::default() };
-    if entity.rest.unknown != Unknown::Pass {
-        let plain = entity.rest.plain.iter().map(|field| field.as_str().to_owned()).collect();
-        let (entity, unknown) = (entity.name.clone(), entity.rest.unknown);
-        record.others = Some(Box::new(Others { entity, plain, unknown }));
-    }
+    let mut record = entity.record();
     if let Some(bind) = &entity.bind {
         let key = written_key(entity, bind, verb, headers, uses, sites)?;
         record.bound = Some(Box::new(BoundRecord { entity: entity.name.clone(), key }));
@@ -97,6 +91,7 @@ fn written_key(
             UseKind::Filter(_)
             | UseKind::Column
             | UseKind::Conflict
+            | UseKind::Embed
             | UseKind::Key
             | UseKind::Order { .. }
             | UseKind::Text
@@ -139,7 +134,8 @@ pub(super) fn attach(node: &mut Node<FieldRef>, entity: Option<&Entity>, items: 
 
 /// Refuses an answer with bound values that stand beside the key of another record, or of none.
 pub(super) fn has_its_keys(declared: &Declared, node: &Node<FieldRef>) -> Result<(), Refusal> {
-    for child in node.members.values() {
+    let chain = |first| std::iter::successors(Some(first), |node: &&Node<_>| node.again.as_deref());
+    for child in node.members.values().flat_map(chain) {
         if let Some(field) = &child.field
             && declared.bind_of(field).is_some()
             && node.bound.as_ref().is_none_or(|bound| bound.entity != field.entity)

@@ -11,14 +11,13 @@ use super::{
     accept,
     cursor::Field,
     declared::{Declared, Entity, Function},
-    embed::{self, Unit},
 };
 use crate::{
     base::{
         near,
         refusal::{Code, Refusal},
     },
-    model::BodyForm,
+    model::{BodyForm, Node},
 };
 
 /// A call of a declared function.
@@ -35,7 +34,7 @@ impl<'a> Call<'a> {
         method: &Method,
         headers: &HeaderMap,
     ) -> Result<Self, Refusal> {
-        if !function.arguments.columns.is_empty() && accept::prefers(headers, "params=") {
+        if accept::prefers(headers, "params=") {
             return Err(Refusal::new(Code::UnsupportedHeader).by("Prefer: params"));
         }
         Ok(Self { function, by_query: matches!(method.as_str(), "GET" | "HEAD") })
@@ -52,13 +51,14 @@ impl<'a> Call<'a> {
         declared.entity(schema, table)
     }
 
-    /// What the body holds.
+    /// What the body holds; opaque if there is to be none.
     pub(super) fn body(&self) -> BodyForm {
-        let members = self.function.arguments.members();
-        if self.by_query || members.is_empty() {
+        let arguments = &self.function.arguments;
+        if self.by_query || (arguments.columns.is_empty() && arguments.rest.plain.is_empty()) {
             return BodyForm::Opaque;
         }
-        BodyForm::Records(embed::one_or_many(members, Unit::Record))
+        let record = arguments.record();
+        BodyForm::Records(Node { elements: Some(Box::new(record.clone())), ..record })
     }
 
     /// Whether a parameter that is no test is a protected argument.

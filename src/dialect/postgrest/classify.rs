@@ -98,8 +98,8 @@ pub(super) fn read(declared: &Declared, head: Head<'_>) -> Result<Reading, Refus
             let mut answer = embed::one_or_many(members, Unit::Record);
             bind::attach(&mut answer, entity, &walk.select);
             bind::has_its_keys(declared, &answer)?;
-            let writes = !matches!(verb, Verb::Call | Verb::Read);
-            let is_headed = !writes || page::is_headed(&walk.select);
+            let key = entity.filter(|_| verb != Verb::Call).map_or(&[][..], |entity| &entity.key);
+            let is_headed = verb == Verb::Read || page::is_headed(&walk.select, key);
             readable(answer, head, is_headed)?
         }
         _ => Node::default(),

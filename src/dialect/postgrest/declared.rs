@@ -8,7 +8,7 @@ use crate::{
         near,
     },
     dialect::SurfaceError,
-    model::{BindDecl, FieldRef, FunctionDecl, Node, Rest, Surface, Unknown},
+    model::{BindDecl, FieldRef, FunctionDecl, Node, Others, Rest, Surface, Unknown},
 };
 
 /// A declared entity.
@@ -21,12 +21,25 @@ pub(super) struct Entity {
     pub(super) rest: Rest,
     /// Whether values are bound to their record.
     pub(super) bind: Option<BindDecl>,
+    /// The columns of the primary key, where they are known.
+    pub(super) key: Vec<FieldName>,
 }
 
 impl Entity {
     /// One of which the policy says nothing.
     pub(super) fn undeclared(name: EntityName) -> Self {
-        Self { name, columns: BTreeSet::new(), rest: Rest::default(), bind: None }
+        Self { name, columns: BTreeSet::new(), rest: Rest::default(), bind: None, key: Vec::new() }
+    }
+
+    /// Members of a record of which anything is listed, and what becomes of others.
+    pub(super) fn record(&self) -> Node<FieldRef> {
+        let mut record = Node { members: self.members(), record: true, ..Node::default() };
+        if self.rest.unknown != Unknown::Pass {
+            let plain = self.rest.plain.iter().map(|field| field.as_str().to_owned()).collect();
+            let (entity, unknown) = (self.name.clone(), self.rest.unknown);
+            record.others = Some(Box::new(Others { entity, plain, unknown }));
+        }
+        record
     }
 
     /// Whether a body must be read to be judged.
@@ -107,6 +120,7 @@ impl Declared {
                 columns,
                 rest: entity.rest.clone(),
                 bind: entity.bind.clone(),
+                key: entity.key.clone(),
             };
             if entities.insert((schema.to_owned(), table.to_owned()), declared).is_some() {
                 wrong(name, "it is declared twice");
@@ -127,10 +141,11 @@ impl Declared {
             schemas.push("public".to_owned());
         }
         let mut functions = BTreeMap::new();
-        for FunctionDecl { name, arguments, returns } in &surface.functions {
+        for FunctionDecl { name, arguments, plain, returns } in &surface.functions {
             let columns = arguments.iter().map(|field| field.as_str().to_owned()).collect();
+            let rest = Rest { plain: plain.clone(), unknown: Unknown::Deny };
             let arguments =
-                Entity { columns, ..Entity::undeclared(FunctionDecl::arguments_of(name)) };
+                Entity { columns, rest, ..Entity::undeclared(FunctionDecl::arguments_of(name)) };
             let returns = returns.as_ref().and_then(|entity| parts(entity.as_str()));
             if let Some(name) = parts(name.as_str()) {
                 functions.insert(name, Function { arguments, returns });

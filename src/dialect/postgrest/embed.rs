@@ -6,7 +6,7 @@ use super::{
     bind,
     cursor::Name,
     declared::{Declared, Entity},
-    select::{Item, Spread},
+    select::{Cast, Item, Spread},
 };
 use crate::model::{FieldRef, Node};
 
@@ -45,52 +45,85 @@ fn candidates<'a>(
     }
 }
 
-/// Adds a member, unless its key is that of a field already: an alias cannot take a field's place.
-fn add(found: &mut BTreeMap<String, Node<FieldRef>>, key: String, node: Node<FieldRef>) {
-    if found.get(&key).is_none_or(|there| there.field.is_none()) {
-        found.insert(key, node);
-    }
-}
-
-/// The members of an answer's record.
+/// The members of an answer's record. Where several have one name, they come in the order in which the
+/// server answers them: columns as they are selected, then what is embedded.
 pub(super) fn members(
     declared: &Declared,
     schema: &str,
     items: &[Item],
     entity: Option<&Entity>,
 ) -> BTreeMap<String, Node<FieldRef>> {
-    let mut found = BTreeMap::new();
-    for item in items {
-        match item {
-            Item::All(_) => found.extend(entity.map(Entity::members).unwrap_or_default()),
-            Item::Column { alias, field, aggregate: None, .. } => {
-                let column = &field.column.text;
-                let Some(leaf) = entity.and_then(|entity| entity.field(column)) else { continue };
-                let key = field.json.as_ref().and_then(|json| json.key.as_ref()).unwrap_or(column);
-                found.insert(alias.as_ref().unwrap_or(key).clone(), Node::leaf(leaf));
-            }
-            Item::Column { aggregate: Some(_), .. } | Item::Count => {}
-            Item::Embed { alias, relation, spread, items, .. } => {
-                let related = declared.entity(schema, &relation.text);
-                let inner = members(declared, schema, items, related);
-                if inner.is_empty() {
-                    continue;
+    let mut found = Found::default();
+    found.collect(declared, schema, items, entity);
+    found.settled()
+}
+
+/// The members of each name, in the order in which they are answered.
+#[derive(Default)]
+struct Found(BTreeMap<String, Vec<Node<FieldRef>>>);
+
+impl Found {
+    fn collect(
+        &mut self,
+        declared: &Declared,
+        schema: &str,
+        items: &[Item],
+        entity: Option<&Entity>,
+    ) {
+        for item in items {
+            match item {
+                Item::All(_) => {
+                    let members = entity.map(Entity::members).unwrap_or_default();
+                    members.into_iter().for_each(|(key, node)| self.add(key, node));
                 }
-                match spread {
-                    Spread::Spread => {
-                        inner.into_iter().for_each(|(key, node)| add(&mut found, key, node))
-                    }
-                    Spread::Nested => {
-                        let key = alias.as_ref().unwrap_or(&relation.text).clone();
-                        let mut node = one_or_many(inner, Unit::Part);
+                Item::Column { alias, field, cast, aggregate: None } => {
+                    let column = &field.column.text;
+                    let leaf = entity.and_then(|entity| entity.field(column));
+                    let key =
+                        field.json.as_ref().and_then(|json| json.key.as_ref()).unwrap_or(column);
+                    let mut node = leaf.map(Node::leaf).unwrap_or_default();
+                    node.is_cast = !node.is_empty() && *cast == Cast::Text;
+                    self.add(alias.as_ref().unwrap_or(key).clone(), node);
+                }
+                Item::Column { alias, aggregate: Some(word), .. } => {
+                    self.add(alias.clone().unwrap_or_else(|| (*word).to_owned()), Node::default());
+                }
+                Item::Count | Item::Embed { .. } => {}
+            }
+        }
+        for item in items {
+            let Item::Embed { alias, relation, spread, items, .. } = item else { continue };
+            let related = declared.entity(schema, &relation.text);
+            match spread {
+                Spread::Spread => self.collect(declared, schema, items, related),
+                Spread::Nested => {
+                    let inner = members(declared, schema, items, related);
+                    let mut node = one_or_many(inner, Unit::Part);
+                    if !node.is_empty() {
                         bind::attach(&mut node, related, items);
-                        add(&mut found, key, node);
                     }
+                    self.add(alias.as_ref().unwrap_or(&relation.text).clone(), node);
                 }
             }
         }
     }
-    found
+
+    fn add(&mut self, key: String, node: Node<FieldRef>) {
+        self.0.entry(key).or_default().push(node);
+    }
+
+    fn settled(self) -> BTreeMap<String, Node<FieldRef>> {
+        let protects =
+            |(_, nodes): &(String, Vec<Node<FieldRef>>)| !nodes.iter().all(Node::is_empty);
+        let chained = |(key, nodes): (String, Vec<Node<FieldRef>>)| {
+            let chain = nodes.into_iter().rev().reduce(|after, node| {
+                let again = Some(Box::new(after));
+                Node { again, ..node }
+            });
+            (key, chain.unwrap_or_default())
+        };
+        self.0.into_iter().filter(protects).map(chained).collect()
+    }
 }
 
 /// What the objects of a tree are.

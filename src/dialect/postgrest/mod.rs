@@ -15,6 +15,7 @@ mod classify;
 mod cursor;
 mod declared;
 mod echo;
+mod either;
 mod embed;
 mod filter;
 mod openapi;

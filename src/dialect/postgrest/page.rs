@@ -52,9 +52,10 @@ pub(super) fn page(
     Page::Whole
 }
 
-/// Whether the header of CSV names its cells where a write answers: the server writes the columns
-/// that it returns there, each once and sorted by name, and the cells as they were selected.
-pub(super) fn is_headed(items: &[Item]) -> bool {
+/// Whether the header of CSV names its cells where a write or a function answers: the server writes
+/// the columns that it returns there, each once and sorted by name, and the cells as they were
+/// selected. Those of a write have the primary key among them.
+pub(super) fn is_headed(items: &[Item], key: &[FieldName]) -> bool {
     if let [Item::All(_)] = items {
         return true;
     }
@@ -65,7 +66,11 @@ pub(super) fn is_headed(items: &[Item]) -> bool {
         Item::All(_) | Item::Column { .. } | Item::Count | Item::Embed { .. } => None,
     };
     let names: Option<Vec<_>> = items.iter().map(name).collect();
-    names.is_some_and(|names| names.is_sorted_by(|one, next| one < next))
+    let has =
+        |names: &[String], column: &FieldName| names.iter().any(|name| name == column.as_str());
+    names.is_some_and(|names| {
+        names.is_sorted_by(|one, next| one < next) && key.iter().all(|column| has(&names, column))
+    })
 }
 
 /// The keys under which protected columns of the target come back, each at most once in a record.

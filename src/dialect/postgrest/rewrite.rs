@@ -27,6 +27,7 @@
 use std::ops::Range;
 
 use super::{
+    either,
     filter::{Form, Sense},
     walk::{Site, TestSite},
 };
@@ -58,6 +59,7 @@ pub(super) fn edits(
         Site::Parameter { test, .. } | Site::Tree { test, .. } => test,
     };
     match replacement {
+        Replacement::Either(found) => either::edits(target, site, test, found, trees),
         Replacement::Exact(texts) => exact(target, site, test, texts, trees),
         Replacement::Removed => Err(Code::Internal.into()),
         Replacement::Ranges(ranges) => {
@@ -159,7 +161,7 @@ fn exact(
 }
 
 /// A test that takes null for a value, of `inner`, which does not.
-fn distinct(
+pub(super) fn distinct(
     target: &str,
     site: &Site,
     test: &TestSite,
@@ -196,7 +198,9 @@ fn argument(value: &Range<usize>, replacement: &Replacement) -> Result<Vec<Edit>
             },
             _ => Err(Code::Internal.into()),
         },
-        Replacement::Ranges(_) | Replacement::Removed => Err(Code::Internal.into()),
+        Replacement::Either(_) | Replacement::Ranges(_) | Replacement::Removed => {
+            Err(Code::Internal.into())
+        }
     }
 }
 
@@ -212,12 +216,12 @@ fn fits<T>(test: &TestSite, replaced: &[Vec<T>]) -> Result<(), Refusal> {
 }
 
 /// Envelopes need no escaping in any part of a query. Anything else would.
-fn is_safe(text: &str) -> Result<(), Refusal> {
+pub(super) fn is_safe(text: &str) -> Result<(), Refusal> {
     let safe = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
     if !text.is_empty() && text.bytes().all(safe) { Ok(()) } else { Err(Code::Internal.into()) }
 }
 
-fn spelled<'a>(target: &'a str, range: &Range<usize>) -> Result<&'a str, Refusal> {
+pub(super) fn spelled<'a>(target: &'a str, range: &Range<usize>) -> Result<&'a str, Refusal> {
     target.get(range.clone()).ok_or_else(|| Code::Internal.into())
 }
 
@@ -248,7 +252,7 @@ fn patterns(column: &str, ranges: &[&(String, String)], negative: bool) -> Resul
 
 /// Whether a range holds the texts that begin with `low`, and no others: `high` is the next text
 /// in the alphabet of tokens, where `2` to `7` come before the letters.
-fn is_prefix(low: &str, high: &str) -> bool {
+pub(super) fn is_prefix(low: &str, high: &str) -> bool {
     let next = |byte: u8| if byte == b'7' { b'a' } else { byte.saturating_add(1) };
     let (low, high) = (low.as_bytes(), high.as_bytes());
     let same = low.iter().zip(high).take_while(|(low, high)| low == high).count();
@@ -264,7 +268,7 @@ fn is_prefix(low: &str, high: &str) -> bool {
         && wrapped.iter().all(|byte| *byte == b'2')
 }
 
-fn tree(column: &str, ranges: &[&(String, String)], negative: bool) -> String {
+pub(super) fn tree(column: &str, ranges: &[&(String, String)], negative: bool) -> String {
     let not = if negative { "not." } else { "" };
     match ranges {
         [range] => format!("{not}and{}", between(column, range)),

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     base::{
-        ident::FieldName,
+        ident::{EntityName, FieldName},
         refusal::{Code, Refusal},
         secret::Plaintext,
     },
@@ -352,6 +352,9 @@ impl<'a> Walk<'a> {
                 Item::Count => {}
                 Item::Embed { relation, spread, items, .. } => {
                     let inner = self.schema.and_then(|s| self.declared.entity(s, &relation.text));
+                    if inner.is_none() && !items.is_empty() {
+                        self.embedded(value, relation);
+                    }
                     let grouped = match spread {
                         Spread::Nested => embed::is_grouped(items),
                         Spread::Spread => grouped || embed::is_grouped(items),
@@ -361,6 +364,15 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Records of an entity that is not known, be it that it goes by the name of a foreign key.
+    fn embedded(&mut self, text: &Decoded, relation: &Name) {
+        let at = text.raw(&relation.span).start;
+        let entity = self.schema.map(|s| EntityName::new(format!("{s}.{}", relation.text)));
+        let (column, kind) = (FieldName::new(relation.text.as_str()), UseKind::Embed);
+        let place = Placement::Within;
+        self.found.push((at, Use { entity, column, kind, place }, Site::Fixed));
     }
 
     /// What was collected.

@@ -42,7 +42,7 @@ impl Scanner {
                     None => Ok(Act::Keep),
                 };
             }
-            if (V::STRICT || self.is_exact) && node.is_container() {
+            if V::STRICT && node.is_container() {
                 return Err(Stop::Shape);
             }
         }
@@ -85,7 +85,7 @@ impl Scanner {
                 false => Some(inside),
             };
             let named = match text {
-                Some(text) if V::STRICT => node.named(text),
+                Some(text) if V::STRICT => tree.named(node, text),
                 Some(text) => node.member(text).map_or(Named::Otherwise, Named::from),
                 None => Named::Otherwise,
             };
@@ -101,13 +101,14 @@ impl Scanner {
                 Named::Otherwise => {}
             }
             if let Named::Member { place, child } = named {
-                let place = place as usize;
-                let bit = 1 << (place % 64);
-                if let Some(word) = self.seen.get_mut(top.seen_from + place / 64) {
-                    if V::STRICT && *word & bit != 0 {
-                        return Err(Stop::Duplicate(tree.node(child).rule));
-                    }
-                    *word |= bit;
+                let seen = self.seen.get_mut(top.seen_from..).unwrap_or_default();
+                let is_seen = |place: u32| is_set(seen, place);
+                if V::STRICT && is_seen(place) {
+                    return Err(Stop::Duplicate(tree.node(child).rule));
+                }
+                let (place, child) = node.next_of((place, child), is_seen);
+                if let Some(word) = seen.get_mut(place as usize / 64) {
+                    *word |= 1 << (place % 64);
                 }
                 self.next = child;
                 return Ok(());
@@ -170,7 +171,9 @@ impl Scanner {
             if let Some(rule) = node.rule {
                 self.whole = Some(Whole { rule, depth: self.stack.len() });
                 frame.is_whole = true;
-            } else if (V::STRICT || self.is_exact) && !node.admits(is_array) {
+            } else if V::STRICT && !node.admits(is_array)
+                || self.is_exact && node.is_container() && !node.admits(is_array)
+            {
                 return Err(Stop::Shape);
             } else if let (true, Some(rule)) = (is_array, node.lost_in_list) {
                 return Err(Stop::Missing(rule));
@@ -180,7 +183,7 @@ impl Scanner {
                 frame.node = self.next;
                 frame.is_whole = node.record;
                 frame.is_bound = node.bound.is_some();
-                let words = node.member_count().div_ceil(64);
+                let words = node.places.div_ceil(64);
                 self.seen.resize(self.seen.len() + words, 0);
             }
         }
@@ -205,10 +208,8 @@ impl Scanner {
             splice.remove(frame.drop_from, frame.drop_to);
         }
         if frame.node != ELSEWHERE {
-            tree.node(frame.node).demand(|place| {
-                let word = self.seen.get(frame.seen_from + place as usize / 64);
-                word.is_some_and(|word| word & 1 << (place % 64) != 0)
-            })?;
+            let seen = self.seen.get(frame.seen_from..).unwrap_or_default();
+            tree.node(frame.node).demand(|place| is_set(seen, place))?;
             self.seen.truncate(frame.seen_from);
         }
         self.held -= usize::from(frame.is_whole);
@@ -303,4 +304,9 @@ impl Scanner {
         }
         state
     }
+}
+
+/// Whether the bit of a place is set.
+fn is_set(seen: &[u64], place: u32) -> bool {
+    seen.get(place as usize / 64).is_some_and(|word| word & 1 << (place % 64) != 0)
 }
