@@ -16,6 +16,7 @@ use kit::{
     kms::{self, Moto},
     labseal::{Setup, private},
     policy,
+    process::{self, User},
     softhsm::{self, MODULE, PIN, SoftHsm},
     wait_until,
 };
@@ -286,6 +287,18 @@ fn providers_change_while_everything_runs() {
     let back = other(&labseal, FILE);
     let said = labseal.must(&["keys", "migrate-provider", "--to", &back]);
     assert!(said.contains("The root key is wrapped by file key"), "{said}");
+}
+
+#[test]
+fn the_demonstration_plays_with_a_token() {
+    let hsm = SoftHsm::new("lab");
+    let mut demo = process::command(User::Same, env!("CARGO_BIN_EXE_labseal"));
+    let members =
+        format!("kind: pkcs11, module: {MODULE}, token: lab, key: kek-1, pin: \"env:LAB_PIN\"");
+    demo.args(["demo", "--once", "--provider", &format!("{{{members}}}")]);
+    demo.env("LAB_PIN", PIN).envs([hsm.variable()]);
+    let told = String::from_utf8(process::run(demo)).unwrap();
+    assert!(told.contains("checks passed") && !told.contains(PIN), "{told}");
 }
 
 #[test]
