@@ -158,7 +158,7 @@ audit: {{dir: audit}}
         let store = custody::store_address(&config).unwrap();
         Keys::create(&store, &*provider, &config.tenant, Arc::new(SystemClock)).unwrap();
         let runtime = Runtime::new().unwrap();
-        let running = runtime.block_on(App::start(config)).unwrap();
+        let running = runtime.block_on(App::start(config, None)).unwrap();
         Self { runtime, running, _folder: folder }
     }
 

@@ -6,11 +6,13 @@
 
 pub mod custody;
 mod keeping;
+mod starting;
 
 use std::{
     io,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context as _, anyhow, bail};
@@ -35,7 +37,7 @@ use crate::{
     },
     config::{self, Bind, Config},
     dialect::{DIALECTS, Dialect},
-    keys::{self, Keys},
+    keys::{self, provider::Provider},
     policy::{Diagnostic, Policy, diagnostic::Severity},
     proxy::{
         self, Limits, Sidecar,
@@ -48,7 +50,7 @@ use crate::{
     },
 };
 
-use custody::open_keys;
+use custody::Asking;
 
 /// Starts the sidecar.
 pub struct App;
@@ -66,17 +68,33 @@ pub struct Running {
 }
 
 impl App {
-    /// Opens keys and log, builds the policy, binds the listeners, and serves.
-    pub async fn start(config: Config) -> anyhow::Result<Running> {
+    /// Builds the policy, opens keys and log, binds the listeners, and serves. Waits for the provider
+    /// of the root key while it is out of reach, for ever unless there is a limit.
+    pub async fn start(config: Config, wait: Option<Duration>) -> anyhow::Result<Running> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let warnings: Vec<_> = keys::harden::harden().iter().map(ToString::to_string).collect();
         for warning in &warnings {
             tracing::warn!(warning, "memory is not fully protected");
         }
         let config = Arc::new(config);
-        let (revision, keys) = {
-            let (config, clock) = (config.clone(), clock.clone());
-            tokio::task::spawn_blocking(move || prepare(&config, clock)).await??
+        let (revision, provider) = {
+            let config = config.clone();
+            tokio::task::spawn_blocking(move || prepare(&config)).await??
+        };
+        let ops = bind_ops(&config).await?;
+        let (state, stated) = watch::channel("waiting for the keys".to_owned());
+        let keys = tokio::select! {
+            keys = starting::open_keys(&config, provider, clock.clone(), wait, &state) => keys?,
+            () = ops::starting(ops.sockets(), &stated) => bail!("the ops endpoints ended"),
+        };
+        let keys = {
+            let (config, params) = (config.clone(), class_params(&revision.policy));
+            tokio::task::spawn_blocking(move || {
+                keys.join(custody::membership(&config))?;
+                keys.register(&params)?;
+                anyhow::Ok(keys)
+            })
+            .await??
         };
         let audit = Audit::open(&config.audit_dir, clock.clone())?;
         let metrics = Metrics::new();
@@ -92,7 +110,7 @@ impl App {
         for section in &config.listeners {
             bound.push(bind(section, &config).await?);
         }
-        let (ops, mut background) = bind_ops(&config, &sidecar, &readiness).await?;
+        let (ops, mut background) = ops.serve(&sidecar, &readiness);
         background.push(tokio::spawn(keeping::follow(sidecar.clone(), readiness.clone())));
         background.push(tokio::spawn(keeping::rotate(sidecar.clone())));
         let addresses = bound.iter().map(|l| (l.name.clone(), l.socket.address())).collect();
@@ -115,18 +133,15 @@ impl App {
     }
 }
 
-/// What needs the disk and the provider: the policy with its dialects, and the keys, with every
-/// class of the policy registered before anything is sealed under it.
-fn prepare(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<(Revision, Keys)> {
+/// What needs the disk, and perhaps somebody at the terminal: the policy with its dialects, and the
+/// provider, which is not asked yet.
+fn prepare(config: &Config) -> anyhow::Result<(Revision, Arc<dyn Provider>)> {
     let missing = config.absent();
     if !missing.is_empty() {
         bail!(spelled(&missing));
     }
     let revision = load_policy(config)?;
-    let keys = open_keys(config, clock)?;
-    keys.join(custody::membership(config))?;
-    keys.register(&class_params(&revision.policy))?;
-    Ok((revision, keys))
+    Ok((revision, custody::provider(config, Asking::Once)?.into()))
 }
 
 /// Reads and compiles the policy, and builds a dialect for each of its APIs.
@@ -264,30 +279,49 @@ pub fn upstream(api: &config::Api, config: &Config) -> anyhow::Result<Upstream> 
     Ok(Upstream::new(api.upstream.url.clone(), client, limits))
 }
 
-type Background = Vec<JoinHandle<()>>;
+/// The sockets of the ops endpoints, bound.
+struct Ops {
+    tcp: Option<Socket>,
+    unix: Option<Socket>,
+}
 
-async fn bind_ops(
-    config: &Config,
-    sidecar: &Arc<Sidecar>,
-    readiness: &Arc<Readiness>,
-) -> anyhow::Result<(Option<SocketAddr>, Background)> {
-    let mut background = Background::new();
-    let mut bound = None;
-    if let Some(address) = config.ops {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot listen on {address} (admin.ops)"))?;
-        bound = Some(listener.local_addr()?);
-        let socket = Socket::Tcp(listener);
-        background.push(tokio::spawn(ops::serve(socket, sidecar.clone(), readiness.clone())));
+async fn bind_ops(config: &Config) -> anyhow::Result<Ops> {
+    let tcp = match config.ops {
+        Some(address) => {
+            let listener = TcpListener::bind(address).await;
+            let listener =
+                listener.with_context(|| format!("cannot listen on {address} (admin.ops)"))?;
+            Some(Socket::Tcp(listener))
+        }
+        None => None,
+    };
+    let unix = match &config.admin_socket {
+        Some(path) => {
+            let listener = ops::bind_unix(path, 0o600)
+                .with_context(|| format!("cannot listen on {} (admin.socket)", path.display()))?;
+            Some(Socket::Unix(listener))
+        }
+        None => None,
+    };
+    Ok(Ops { tcp, unix })
+}
+
+impl Ops {
+    fn sockets(&self) -> [Option<&Socket>; 2] {
+        [self.tcp.as_ref(), self.unix.as_ref()]
     }
-    if let Some(path) = &config.admin_socket {
-        let listener = ops::bind_unix(path, 0o600)
-            .with_context(|| format!("cannot listen on {} (admin.socket)", path.display()))?;
-        let task = ops::serve(Socket::Unix(listener), sidecar.clone(), readiness.clone());
-        background.push(tokio::spawn(task));
+
+    /// Serves from now on what a started sidecar says. The address of the one that has one.
+    fn serve(
+        self,
+        sidecar: &Arc<Sidecar>,
+        readiness: &Arc<Readiness>,
+    ) -> (Option<SocketAddr>, Vec<JoinHandle<()>>) {
+        let address = self.tcp.as_ref().and_then(Socket::address);
+        let sockets = self.tcp.into_iter().chain(self.unix);
+        let serve = |socket| tokio::spawn(ops::serve(socket, sidecar.clone(), readiness.clone()));
+        (address, sockets.map(serve).collect())
     }
-    Ok((bound, background))
 }
 
 impl Running {

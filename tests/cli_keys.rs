@@ -270,11 +270,11 @@ fn sealed(folder: &Path, class: &str) -> String {
         crypto::Typed,
         keys::{
             Keys, StoreAddress,
-            file::{FileProvider, Passphrase},
-            provider::Settings,
+            file::{FileProvider, Passphrase, Settings},
+            named::Named,
         },
     };
-    let passphrase = Passphrase::File(folder.join("passphrase"));
+    let passphrase = Passphrase::Named(Named::File(folder.join("passphrase")));
     let provider = FileProvider::new(Settings { path: folder.join("root.key"), passphrase });
     let address = StoreAddress::Sqlite(folder.join("labseal.db"));
     let clock = std::sync::Arc::new(SystemClock);

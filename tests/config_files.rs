@@ -9,8 +9,11 @@ use std::{
 };
 
 use labseal::{
-    config::{Bind, Config, LogLevel, SecretRef, keys::StoreSection},
-    keys::private::{self, PrivateError},
+    config::{Bind, Config, LogLevel, ProviderSection, SecretRef, keys::StoreSection},
+    keys::{
+        aws_kms::Wire,
+        private::{self, PrivateError},
+    },
     policy::{Diagnostic, Policy, Severity},
 };
 
@@ -38,7 +41,7 @@ fn load(name: &str) -> Config {
 #[test]
 fn every_accepted_file_loads_without_warnings() {
     let files = files("accept");
-    assert_eq!(files.len(), 3);
+    assert_eq!(files.len(), 5);
     for file in files {
         let config = Config::load(&file).unwrap_or_else(|found| panic!("{}", shown(&found)));
         assert_eq!(shown(config.warnings()), "", "{file:?}");
@@ -48,7 +51,7 @@ fn every_accepted_file_loads_without_warnings() {
 #[test]
 fn every_rejected_file_is_rejected_with_all_its_problems_and_places() {
     let files = files("reject");
-    assert_eq!(files.len(), 6);
+    assert_eq!(files.len(), 10);
     for file in files {
         let found = Config::load(&file).expect_err(&file.display().to_string());
         let said = shown(&found);
@@ -69,7 +72,7 @@ fn paths_are_relative_to_the_file_and_defaults_are_safe() {
     assert_eq!(config.audit_dir, folder.join("audit"));
     assert_eq!(config.admin_socket, Some(folder.join("labseal.sock")));
     assert_eq!(config.keys.store, StoreSection::Sqlite(folder.join("labseal.db")));
-    assert_eq!(config.keys.provider.path(), folder.join("root.key"));
+    assert_eq!(config.keys.provider.path(), Some(&*folder.join("root.key")));
     assert_eq!(config.timeouts.connect, Duration::from_secs(10));
     assert_eq!(config.timeouts.drain, Duration::from_secs(30));
     assert_eq!((config.log, config.tenant.as_str()), (LogLevel::Info, "main"));
@@ -81,10 +84,29 @@ fn what_a_file_says_replaces_the_defaults() {
     assert_eq!(config.listeners[0].bind, Bind::Unix("/run/labseal/lims.sock".into()));
     assert_eq!(config.timeouts.body_idle, Duration::from_millis(1500));
     assert_eq!((config.limits.connections, config.log), (16, LogLevel::Debug));
-    let passphrase = config.keys.provider.passphrase();
+    let passphrase = config.keys.provider.secret();
     assert_eq!(passphrase, Some(&SecretRef::Env("LABSEAL_PASSPHRASE".into())));
     let prefixes: Vec<_> = config.apis.iter().map(|api| api.path_prefix.as_str()).collect();
     assert_eq!(prefixes, ["/db", "/worklist/v1", "/"]);
+}
+
+#[test]
+fn a_provider_is_what_its_section_says() {
+    match load("kms.yaml").keys.provider {
+        ProviderSection::AwsKms { key, region, endpoint, wire } => {
+            assert!(key.ends_with("1234567890ab"), "{key}");
+            assert_eq!((region.as_str(), wire), ("eu-central-1", Wire::Tls));
+            assert_eq!(endpoint.as_deref(), Some("http://127.0.0.1:4566"));
+        }
+        other => panic!("{other:?}"),
+    }
+    match load("token.yaml").keys.provider {
+        ProviderSection::Pkcs11 { token, key, pin, .. } => {
+            assert_eq!((token.as_str(), key.as_str()), ("lab", "labseal"));
+            assert_eq!(pin, Some(SecretRef::Env("LABSEAL_PIN".into())));
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

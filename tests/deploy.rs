@@ -45,7 +45,7 @@ fn what_the_example_keeps_is_beside_the_file() {
     let config = Config::load(&deploy("labseal.yaml")).unwrap();
     assert_eq!(config.audit_dir, deploy("audit"));
     assert_eq!(config.policy.path(), deploy("policy.yaml"));
-    assert_eq!(config.keys.provider.path(), deploy("root.key"));
+    assert_eq!(config.keys.provider.path(), Some(&*deploy("root.key")));
 }
 
 /// systemd, where the machine has it (Debian package `systemd`).
@@ -69,6 +69,27 @@ fn systemd_takes_the_unit_and_finds_it_hardened() {
     let line = judged.lines().find(|line| line.contains("Overall exposure level")).unwrap();
     let level: f64 = line.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
     assert!(level <= 1.5, "{judged}");
+}
+
+#[test]
+fn systemd_takes_the_unit_with_everything_that_a_token_may_need() {
+    let temp = tempfile::tempdir().unwrap();
+    let unit = temp.path().join("labseal.service");
+    let text = fs::read_to_string(deploy("labseal.service")).unwrap();
+    fs::write(&unit, text.replace("/usr/local/bin/labseal", "/bin/true")).unwrap();
+    let more = fs::read_to_string(deploy("labseal.service.d/token.conf")).unwrap();
+    let folder = temp.path().join("labseal.service.d");
+    fs::create_dir(&folder).unwrap();
+    // What is offered as a comment is taken up: every line that has no space after the sign.
+    let taken = |line: &str| match line.strip_prefix('#') {
+        Some(offered) if !offered.starts_with(' ') => offered.to_owned(),
+        _ => line.to_owned(),
+    };
+    let all: Vec<_> = more.lines().map(taken).collect();
+    assert!(all.iter().any(|line| line == "StartLimitBurst=2"));
+    fs::write(folder.join("token.conf"), all.join("\n")).unwrap();
+    let Some(complaints) = analyze(&["verify", unit.to_str().unwrap()]) else { return };
+    assert_eq!(complaints, "");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! From the section `keys:` of the configuration to keys: the store's address, the provider, and
 //! where its passphrase comes from.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 
@@ -9,8 +9,9 @@ use crate::{
     base::{clock::Clock, secret::Plaintext},
     config::{Config, ProviderSection, SecretRef, keys::StoreSection},
     keys::{
-        AutoRotate, Keys, Membership, StoreAddress,
-        file::{FileProvider, Passphrase},
+        AutoRotate, Keys, Membership, StoreAddress, aws_kms, file,
+        named::Passphrase,
+        pkcs11,
         provider::{Provider, Settings},
         store,
     },
@@ -79,49 +80,69 @@ pub fn store_address(config: &Config) -> anyhow::Result<StoreAddress> {
         StoreSection::Postgres { url, password, tls, folder } => store::Settings {
             address: url.clone(),
             folder: folder.clone(),
-            password: password.as_ref().map(secret),
+            password: password.as_ref().map(|password| Passphrase::Named(password.named())),
             tls: tls.as_ref().map(|tls| client_tls(Some(tls))).transpose()?.map(Arc::new),
         },
     };
     Ok(StoreAddress::parse(&settings)?)
 }
 
-/// What keeps the root key.
+/// What wraps the root key.
 pub fn provider(config: &Config, asking: Asking) -> anyhow::Result<Box<dyn Provider>> {
-    match &config.keys.provider {
-        ProviderSection::File { path, passphrase } => {
-            let path = path.path().to_owned();
-            let passphrase = match passphrase {
-                Some(reference) => secret(reference),
-                None if asking == Asking::Never => {
-                    bail!("no passphrase is configured, and none is asked for here")
-                }
-                None => Passphrase::Given(ask(&path, asking)?),
-            };
-            Ok(Box::new(FileProvider::new(Settings { path, passphrase })))
+    let secret = |reference: &Option<SecretRef>, prompt: Prompt<'_>| match reference {
+        Some(reference) => Ok(Passphrase::Named(reference.named())),
+        None if asking == Asking::Never => {
+            bail!("no {} is configured, and none is asked for here", prompt.key)
         }
-    }
+        None => ask(&prompt).map(Passphrase::Given),
+    };
+    let settings = match &config.keys.provider {
+        ProviderSection::AwsKms { key, region, endpoint, wire } => {
+            let (key, region, endpoint) = (key.clone(), region.clone(), endpoint.clone());
+            Settings::AwsKms(aws_kms::Settings { key, region, endpoint, wire: *wire })
+        }
+        ProviderSection::File { path, passphrase } => {
+            let path = path.path();
+            let of = path.display().to_string();
+            let key = "passphrase";
+            let passphrase = secret(passphrase, Prompt { what: "Passphrase", of, key, asking })?;
+            Settings::File(file::Settings { path: path.to_owned(), passphrase })
+        }
+        ProviderSection::Pkcs11 { module, token, key, pin } => {
+            // The token knows its PIN, so a mistyped one is noticed.
+            let asking = Asking::Once;
+            let pin = secret(pin, Prompt { what: "PIN", of: token.clone(), key: "pin", asking })?;
+            let (module, token, key) = (module.path().to_owned(), token.clone(), key.clone());
+            Settings::Pkcs11(pkcs11::Settings { module, token, key, pin })
+        }
+    };
+    Ok(settings.open()?)
 }
 
-fn secret(reference: &SecretRef) -> Passphrase {
-    match reference {
-        SecretRef::Env(name) => Passphrase::Env(name.clone()),
-        SecretRef::File(file) => Passphrase::File(file.path().to_owned()),
-    }
+/// What is asked for on the terminal.
+struct Prompt<'a> {
+    what: &'a str,
+    of: String,
+    /// The key under `keys.provider` that makes the question needless.
+    key: &'a str,
+    asking: Asking,
 }
 
-fn ask(path: &Path, asking: Asking) -> anyhow::Result<Plaintext> {
-    let prompt = |words: &str| {
-        let typed = rpassword::prompt_password(format!("{words} {}: ", path.display()));
-        let typed = typed.context(
-            "no passphrase is configured and there is no terminal to ask on; set \
-             keys.provider.passphrase to \"file:PATH\" or \"env:NAME\"",
-        )?;
+fn ask(prompt: &Prompt<'_>) -> anyhow::Result<Plaintext> {
+    let Prompt { what, of, key, asking } = prompt;
+    let typed = |words: String| {
+        let typed = rpassword::prompt_password(words);
+        let typed = typed.with_context(|| {
+            format!(
+                "no {key} is configured and there is no terminal to ask on; set keys.provider.{key} to \
+                 \"file:PATH\" or \"env:NAME\""
+            )
+        })?;
         anyhow::Ok(Plaintext::new(typed.into_bytes()))
     };
-    let first = prompt("Passphrase for")?;
-    if asking == Asking::Twice && !first.is(&prompt("Again, passphrase for")?) {
-        bail!("the two passphrases differ; nothing was created");
+    let first = typed(format!("{what} for {of}: "))?;
+    if *asking == Asking::Twice && !first.is(&typed(format!("Again, for {of}: "))?) {
+        bail!("the two differ; nothing was created");
     }
     Ok(first)
 }

@@ -2,6 +2,7 @@
 //! `labseal run` is live.
 
 mod escrow;
+mod migrate;
 mod rotate;
 mod status;
 mod turn;
@@ -41,6 +42,12 @@ enum Command {
     Escrow(escrow::Args),
     /// Show every key version, its state, and the kid of each class under it
     List(Source),
+    /// Have the root key wrapped by another provider, while everything runs
+    ///
+    /// In three steps: this command, which has the root key wrapped by the provider of `--to` as well;
+    /// a restart of each replica with that configuration, at leisure; and this command with `--finish`,
+    /// which removes the other wrappings. No key changes, and no data is touched.
+    MigrateProvider(migrate::Args),
     /// End a suspension
     Resume(turn::Args),
     /// Make a new key and use it from now on; values sealed before still open
@@ -83,6 +90,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Compromise(args) => turn::run(&args, Turn::Compromise)?,
         Command::Escrow(args) => return escrow::run(args),
         Command::List(source) => status::list(&source.keys()?.describe()?, source.json),
+        Command::MigrateProvider(args) => migrate::run(&args)?,
         Command::Resume(args) => turn::run(&args, Turn::Resume)?,
         Command::Rotate(args) => rotate::run(&args)?,
         Command::Status(source) => status::status(&source.keys()?.status()?, source.json),
@@ -124,7 +132,7 @@ fn confirm(question: &str, yes: bool) -> anyhow::Result<()> {
 }
 
 /// `30s`, `5m`: how long to wait.
-fn wait(text: &str) -> Result<Duration, String> {
+pub(super) fn wait(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = match unit {

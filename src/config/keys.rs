@@ -1,4 +1,5 @@
-//! The section `keys:`: where the key log is, and who unwraps the root key.
+//! The section `keys:`: where the key log is, and how this process lives beside others. Who wraps the
+//! root key is in [`super::provider`].
 
 use std::{
     ops::RangeInclusive,
@@ -10,12 +11,13 @@ use tokio_postgres::config::Host;
 
 use crate::policy::{
     diagnostic::Problems,
-    document::{Fields, Node, Value, reader::number, text, truth, word},
+    document::{Fields, Node, Value, reader::number, text, truth},
 };
 
 use super::{
     api::{UpstreamTls, is_loopback_host, tls_section},
     limits::duration,
+    provider::ProviderSection,
     reference::{FileRef, SecretRef},
 };
 
@@ -133,34 +135,6 @@ pub enum StoreSection {
     Sqlite(PathBuf),
 }
 
-/// Who unwraps the root key.
-#[derive(Debug)]
-pub enum ProviderSection {
-    /// A file, wrapped under a passphrase unless that is asked for.
-    File {
-        /// The file.
-        path: FileRef,
-        /// Where the passphrase is; `None`: it is asked for.
-        passphrase: Option<SecretRef>,
-    },
-}
-
-impl ProviderSection {
-    /// Where the passphrase is, if the provider has one and it is configured.
-    pub fn passphrase(&self) -> Option<&SecretRef> {
-        match self {
-            Self::File { passphrase, .. } => passphrase.as_ref(),
-        }
-    }
-
-    /// The file of the root key.
-    pub fn path(&self) -> &Path {
-        match self {
-            Self::File { path, .. } => path.path(),
-        }
-    }
-}
-
 impl KeysSection {
     /// Reads the section.
     pub(super) fn read(node: &Node, problems: &mut Problems) -> Option<Self> {
@@ -177,7 +151,7 @@ impl KeysSection {
         let replica = ReplicaSection::read(&mut fields, problems);
         fields.finish(problems);
         let store = store.and_then(|node| store_section(node, &beside, problems));
-        let provider = provider.and_then(|node| provider_section(node, problems));
+        let provider = provider.and_then(|node| ProviderSection::read(node, problems));
         Some(Self { store: store?, provider: provider?, replica })
     }
 }
@@ -254,24 +228,6 @@ pub fn is_near(config: &tokio_postgres::Config) -> bool {
     // An address is where the connection goes, whatever the host says.
     config.get_hosts().iter().all(is_near)
         && config.get_hostaddrs().iter().all(|address| address.is_loopback())
-}
-
-const LATER: &[&str] = &["aws_kms", "memory", "openbao", "pkcs11", "vault"];
-
-fn provider_section(node: &Node, problems: &mut Problems) -> Option<ProviderSection> {
-    let mut fields = Fields::of(node, "provider", problems)?;
-    let kind = fields.required("kind", "add kind: file", problems)?;
-    word(kind, "kind", &[("file", ())], LATER, problems)?;
-    let path = fields.required("path", "add path: root.key", problems);
-    let passphrase = fields.optional("passphrase");
-    fields.finish(problems);
-    let path = path.and_then(|node| FileRef::plain(node, "path", problems));
-    path.iter().for_each(|path| path.judge(problems));
-    let passphrase = match passphrase {
-        Some(node) => Some(SecretRef::read(node, "passphrase", problems)?),
-        None => None,
-    };
-    Some(ProviderSection::File { path: path?, passphrase })
 }
 
 #[cfg(test)]

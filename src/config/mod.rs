@@ -1,5 +1,6 @@
 //! The operators' file, `labseal.yaml`: where to listen, what lies behind, where keys, log and policy
-//! are. Each part owns its section: [`listener`], [`api`], [`keys`], [`limits`].
+//! are. Each part owns its section: [`listener`], [`api`], [`keys`], [`provider`],
+//! [`limits`].
 //!
 //! Paths are relative to the file. Secrets are never in it, only references to them
 //! ([`mod@reference`]).
@@ -13,12 +14,14 @@ pub mod api;
 pub mod keys;
 pub mod limits;
 pub mod listener;
+pub mod provider;
 pub mod reference;
 
 pub use api::{Api, Upstream, UpstreamTls};
-pub use keys::{KeysSection, ProviderSection};
+pub use keys::KeysSection;
 pub use limits::{Limits, Timeouts};
 pub use listener::{Bind, Listener, ListenerTls};
+pub use provider::ProviderSection;
 pub use reference::{FileRef, SecretRef};
 
 use std::{
@@ -112,9 +115,7 @@ impl Config {
             let tls = api.upstream.tls.iter();
             tls.flat_map(UpstreamTls::files).for_each(|file| file.exists(&mut problems));
         }
-        if let Some(SecretRef::File(file)) = self.keys.provider.passphrase() {
-            file.exists(&mut problems);
-        }
+        self.keys.provider.files().for_each(|file| file.exists(&mut problems));
         problems.into_found()
     }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    keys::private::Exposure,
+    keys::{named::Named, private::Exposure},
     policy::{
         diagnostic::{Place, Problems},
         document::{Node, text},
@@ -96,24 +96,32 @@ impl FileRef {
 }
 
 impl SecretRef {
+    /// The same, for whoever lends what is in it.
+    pub fn named(&self) -> Named {
+        match self {
+            Self::Env(name) => Named::Env(name.clone()),
+            Self::File(file) => Named::File(file.path().to_owned()),
+        }
+    }
+
     /// Reads `file:path` or `env:NAME`.
     pub(super) fn read(node: &Node, what: &str, problems: &mut Problems) -> Option<Self> {
         let found = text(node, what, problems)?;
-        let Some(name) = found.strip_prefix("env:") else {
-            if !found.starts_with("file:") {
+        match Named::parse(found) {
+            Some(Named::Env(name)) => Some(Self::Env(name)),
+            // A path in a configuration is relative to it, and what is there is judged.
+            Some(Named::File(_)) => FileRef::secret(node, what, problems).map(Self::File),
+            None if found.starts_with("env:") => {
+                let message = format!("{what} does not name an environment variable");
+                problems.error(node.at, message, "write \"env:NAME\"");
+                None
+            }
+            None => {
                 let message = format!("{what} is not a reference to a secret");
                 let remedy = "write \"file:path\" or \"env:NAME\"; secrets are never in this file";
                 problems.error(node.at, message, remedy);
-                return None;
+                None
             }
-            return FileRef::secret(node, what, problems).map(Self::File);
-        };
-        let sound = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-        if name.is_empty() || !name.bytes().all(sound) {
-            let message = format!("{what} does not name an environment variable");
-            problems.error(node.at, message, "write \"env:NAME\"");
-            return None;
         }
-        Some(Self::Env(name.to_owned()))
     }
 }

@@ -166,6 +166,19 @@ pub enum KeysError {
     },
 }
 
+impl KeysError {
+    /// Why the provider gives no root key just now, if it may give it later.
+    pub fn outage(&self) -> Option<&ProviderError> {
+        let provider = match self {
+            Self::Provider(error) => error,
+            Self::Slot(slot::SlotError::Provider(error)) => error,
+            Self::Slot(slot::SlotError::Refused { source, .. }) => source,
+            _ => return None,
+        };
+        provider.is_outage().then_some(provider)
+    }
+}
+
 fn spelled(replicas: &[Replica]) -> String {
     let names: Vec<_> = replicas.iter().map(Replica::to_string).collect();
     match names.as_slice() {

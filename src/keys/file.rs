@@ -15,7 +15,6 @@
 //! configured, the slots are tried in this order, so recovery is a matter of configuring the other.
 
 use std::{
-    os::unix::ffi::OsStringExt as _,
     path::{Path, PathBuf},
     sync::OnceLock,
 };
@@ -25,8 +24,10 @@ use zeroize::Zeroizing;
 
 use super::{
     private::{self, PrivateError},
-    provider::{Place, Provider, ProviderError, Settings},
+    provider::{Place, Provider, ProviderError},
 };
+
+pub use super::named::Passphrase;
 use crate::{
     base::secret::{Plaintext, SecretKey},
     crypto::{
@@ -45,37 +46,12 @@ const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Seven groups of four letters of five bits each: 140 bits.
 const GROUPS: usize = 7;
 
-/// Where a passphrase comes from.
-pub enum Passphrase {
-    /// An environment variable.
-    Env(String),
-    /// The first line of a private file.
-    File(PathBuf),
-    /// Somebody typed it.
-    Given(Plaintext),
-}
-
-impl Passphrase {
-    /// The passphrase itself, without the line end that editors leave.
-    pub(super) fn read(&self) -> Result<Plaintext, ProviderError> {
-        let text = match self {
-            Self::Env(name) => {
-                let value = std::env::var_os(name);
-                let value =
-                    value.ok_or_else(|| ProviderError::NoVariable { name: name.clone() })?;
-                Plaintext::new(value.into_vec())
-            }
-            Self::File(path) => private::read(path)?,
-            Self::Given(text) => text.clone(),
-        };
-        let bytes = text.expose();
-        let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
-        let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        if bytes.is_empty() {
-            return Err(ProviderError::PassphraseEmpty);
-        }
-        Ok(Plaintext::new(bytes.to_vec()))
-    }
+/// What a configuration says about the file.
+pub struct Settings {
+    /// The file of the wrapping key.
+    pub path: PathBuf,
+    /// What unlocks it.
+    pub passphrase: Passphrase,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -244,17 +220,5 @@ mod tests {
         assert_eq!(text.split('-').map(str::len).collect::<Vec<_>>(), [4; GROUPS]);
         assert!(text.bytes().all(|byte| byte == b'-' || LETTERS.contains(&byte)));
         assert_ne!(text.as_bytes(), recovery_passphrase().unwrap().expose());
-    }
-
-    #[test]
-    fn one_line_end_after_a_passphrase_is_not_part_of_it() {
-        for (given, read) in
-            [("p\n", "p"), ("p\r\n", "p"), ("p", "p"), ("p\n\n", "p\n"), (" p ", " p ")]
-        {
-            let passphrase = Passphrase::Given(given.into()).read().unwrap();
-            assert_eq!(passphrase.expose(), read.as_bytes());
-        }
-        let empty = Passphrase::Given("\n".into()).read();
-        assert!(matches!(empty, Err(ProviderError::PassphraseEmpty)));
     }
 }

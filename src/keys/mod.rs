@@ -10,6 +10,8 @@
 //! **Persist before use**: an entry is durable before a snapshot knows of it, without exception.
 //! Only the cipher of a class key is decided below, in `crypto`; who may use it, above, in `policy`.
 
+pub mod aws_kms;
+pub mod conformance;
 pub mod entry;
 mod error;
 pub mod escrow;
@@ -22,6 +24,7 @@ pub mod memory;
 mod meter;
 pub mod named;
 pub mod params;
+pub mod pkcs11;
 pub mod postgres;
 pub mod private;
 pub mod provider;
@@ -132,6 +135,7 @@ impl Keys {
         clock: &dyn Clock,
     ) -> Result<(RootKey, Draft), KeysError> {
         provider.create()?;
+        conformance::prove(provider)?;
         let root = RootKey::generate()?;
         let mut instance = [0; 16];
         getrandom::fill(&mut instance).map_err(KeysError::NoEntropy)?;

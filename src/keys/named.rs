@@ -1,7 +1,8 @@
-//! A secret that a command line names and does not hold: everybody on a machine can read the
-//! arguments of its processes.
+//! A secret that a configuration or a command line names and does not hold: everybody on a machine can
+//! read the arguments of its processes, and a configuration gets copied. This is the one place that
+//! reads secrets from where they are.
 
-use std::{path::PathBuf, str};
+use std::{fmt, os::unix::ffi::OsStringExt as _, path::PathBuf, str};
 
 use crate::base::secret::Plaintext;
 
@@ -20,7 +21,7 @@ pub enum Named {
 #[derive(Debug, thiserror::Error)]
 pub enum NamedError {
     /// Nothing of use is in it.
-    #[error("{place} is empty or not UTF-8")]
+    #[error("{place} is empty")]
     Empty {
         /// Where it should be.
         place: String,
@@ -30,6 +31,12 @@ pub enum NamedError {
     NoVariable {
         /// Which.
         name: String,
+    },
+    /// What has to be text is not.
+    #[error("{place} is not UTF-8")]
+    NotText {
+        /// Where it is.
+        place: String,
     },
     /// The file cannot be used.
     #[error(transparent)]
@@ -49,21 +56,63 @@ impl Named {
         path.map(|path| Self::File(path.into()))
     }
 
-    /// Lends the secret, without the line end that editors leave.
-    pub fn lend<T>(&self, to: impl FnOnce(&str) -> T) -> Result<T, NamedError> {
-        let (secret, place) = match self {
+    /// The secret, without the line end that editors leave.
+    pub fn read(&self) -> Result<Plaintext, NamedError> {
+        let found = match self {
             Self::Env(name) => {
                 let value = std::env::var_os(name);
                 let value = value.ok_or_else(|| NamedError::NoVariable { name: name.clone() })?;
-                let bytes = std::os::unix::ffi::OsStringExt::into_vec(value);
-                (Plaintext::new(bytes), format!("the environment variable {name}"))
+                Plaintext::new(value.into_vec())
             }
-            Self::File(path) => (private::read(path)?, path.display().to_string()),
+            Self::File(path) => private::read(path)?,
         };
-        let text = str::from_utf8(secret.expose()).unwrap_or_default();
-        let text = text.trim_end_matches(['\r', '\n']);
-        if text.is_empty() { Err(NamedError::Empty { place }) } else { Ok(to(text)) }
+        line(&found).ok_or_else(|| NamedError::Empty { place: self.to_string() })
     }
+
+    /// Lends a secret that is text.
+    pub fn lend<T>(&self, to: impl FnOnce(&str) -> T) -> Result<T, NamedError> {
+        let secret = self.read()?;
+        let text = str::from_utf8(secret.expose());
+        text.map(to).map_err(|_| NamedError::NotText { place: self.to_string() })
+    }
+}
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// A secret that is named, or that somebody typed.
+#[derive(Clone)]
+pub enum Passphrase {
+    /// Somebody typed it.
+    Given(Plaintext),
+    /// It is read when it is needed.
+    Named(Named),
+}
+
+impl Passphrase {
+    /// The passphrase itself, without the line end that editors leave.
+    pub fn read(&self) -> Result<Plaintext, NamedError> {
+        match self {
+            Self::Given(text) => {
+                line(text).ok_or_else(|| NamedError::Empty { place: "what was typed".to_owned() })
+            }
+            Self::Named(named) => named.read(),
+        }
+    }
+}
+
+/// The text without one line end, if there is any.
+fn line(text: &Plaintext) -> Option<Plaintext> {
+    let bytes = text.expose();
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let bytes = bytes.strip_suffix(b"\r").unwrap_or(bytes);
+    if bytes.is_empty() { None } else { Some(Plaintext::new(bytes.to_vec())) }
 }
 
 #[cfg(test)]
@@ -88,5 +137,17 @@ mod tests {
         assert_eq!(named.lend(str::to_owned).unwrap(), "Bearer abc");
         private::replace(&path, b"\n").unwrap();
         assert!(matches!(named.lend(str::len), Err(NamedError::Empty { .. })));
+    }
+
+    #[test]
+    fn one_line_end_after_a_passphrase_is_not_part_of_it() {
+        for (given, read) in
+            [("p\n", "p"), ("p\r\n", "p"), ("p", "p"), ("p\n\n", "p\n"), (" p ", " p ")]
+        {
+            let passphrase = Passphrase::Given(given.into()).read().unwrap();
+            assert_eq!(passphrase.expose(), read.as_bytes());
+        }
+        let empty = Passphrase::Given("\n".into()).read();
+        assert!(matches!(empty, Err(NamedError::Empty { .. })));
     }
 }

@@ -3,12 +3,16 @@
 //! A provider has one wrapping key and does one thing with it: wrap and unwrap root keys. The
 //! wrapped root key is kept in the key store ([`super::slot`]), and every other key is wrapped by the
 //! root key, so a provider is asked once, at start. A kind is one file and one line in
-//! [`PROVIDERS`]; all pass one contract test (`tests/keys/provider.rs`).
+//! [`PROVIDERS`]; each proves at every start what [`super::conformance`] asks of it, and all pass
+//! one contract test (`tests/keys/provider.rs`).
 
 use std::path::PathBuf;
 
 use super::{
-    file::{FileProvider, Passphrase},
+    aws_kms::{self, KmsError, KmsProvider},
+    file::{self, FileProvider},
+    named::NamedError,
+    pkcs11::{self, Pkcs11Error, Pkcs11Provider},
     private::PrivateError,
 };
 use crate::{
@@ -81,29 +85,48 @@ pub trait Provider: Send + Sync {
     }
 }
 
+/// The kinds of providers that a configuration can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A key of the AWS Key Management Service.
+    AwsKms,
+    /// A file under a passphrase.
+    File,
+    /// A key in a hardware security module, by PKCS#11.
+    Pkcs11,
+}
+
+/// All kinds, with the word under `kind:`.
+pub const PROVIDERS: &[(&str, Kind)] =
+    &[("aws-kms", Kind::AwsKms), ("file", Kind::File), ("pkcs11", Kind::Pkcs11)];
+
 /// What a configuration says about a provider.
-pub struct Settings {
-    /// The file of the wrapping key.
-    pub path: PathBuf,
-    /// What unlocks it.
-    pub passphrase: Passphrase,
+pub enum Settings {
+    /// Of a key of AWS KMS.
+    AwsKms(aws_kms::Settings),
+    /// Of a file.
+    File(file::Settings),
+    /// Of a key in a token.
+    Pkcs11(pkcs11::Settings),
 }
 
-/// A kind of provider that a configuration can name.
-pub struct Plug {
-    /// The word under `kind:`.
-    pub kind: &'static str,
-    /// Makes one.
-    pub open: fn(Settings) -> Box<dyn Provider>,
+impl Settings {
+    /// The provider. Nothing is asked of it yet.
+    pub fn open(self) -> Result<Box<dyn Provider>, ProviderError> {
+        Ok(match self {
+            Self::AwsKms(settings) => Box::new(KmsProvider::new(settings)?),
+            Self::File(settings) => Box::new(FileProvider::new(settings)),
+            Self::Pkcs11(settings) => Box::new(Pkcs11Provider::new(settings)),
+        })
+    }
 }
-
-/// All kinds.
-pub const PROVIDERS: &[Plug] =
-    &[Plug { kind: "file", open: |settings| Box::new(FileProvider::new(settings)) }];
 
 /// The root key cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
+    /// AWS KMS refuses, or cannot be reached.
+    #[error(transparent)]
+    AwsKms(Box<KmsError>),
     /// `init` would overwrite it.
     #[error("{path} exists already and is not overwritten")]
     Exists {
@@ -135,26 +158,63 @@ pub enum ProviderError {
     /// The operating system gives no random bytes.
     #[error("no random bytes from the operating system")]
     NoEntropy(#[source] getrandom::Error),
-    /// The environment variable is not there.
-    #[error("the passphrase is to be in the environment variable {name}, which is not set")]
-    NoVariable {
-        /// Which.
-        name: String,
+    /// It breaks a promise that root keys depend on.
+    #[error("{kind} provider: {promise}; do not keep root keys with it")]
+    NotConforming {
+        /// Which kind.
+        kind: &'static str,
+        /// What it does.
+        promise: &'static str,
     },
-    /// Nothing was given.
-    #[error("the passphrase is empty")]
-    PassphraseEmpty,
     /// It opens no slot.
     #[error("the passphrase opens no slot of {path}; the recovery passphrase would do as well")]
     PassphraseWrong {
         /// Which.
         path: PathBuf,
     },
+    /// A token refuses, or cannot be reached.
+    #[error(transparent)]
+    Pkcs11(Box<Pkcs11Error>),
     /// The operating system gives none.
     #[error(transparent)]
     Randomness(#[from] NoRandomness),
+    /// What unlocks the provider cannot be read.
+    #[error("what unlocks the root key cannot be read; see keys.provider")]
+    Secret(#[from] NamedError),
     /// The key derivation or the cipher failed, or what was to be unwrapped is not of this key and
     /// place.
     #[error("the root key cannot be wrapped or unwrapped")]
     Wrap(#[from] WrapError),
+}
+
+impl ProviderError {
+    /// Whether the provider may answer the same question later, without anybody changing anything here.
+    pub fn is_outage(&self) -> bool {
+        match self {
+            Self::AwsKms(error) => error.is_outage(),
+            Self::Pkcs11(error) => error.is_outage(),
+            Self::Exists { .. }
+            | Self::File(_)
+            | Self::Malformed { .. }
+            | Self::Missing { .. }
+            | Self::NoEntropy(_)
+            | Self::NotConforming { .. }
+            | Self::PassphraseWrong { .. }
+            | Self::Randomness(_)
+            | Self::Secret(_)
+            | Self::Wrap(_) => false,
+        }
+    }
+}
+
+impl From<KmsError> for ProviderError {
+    fn from(error: KmsError) -> Self {
+        Self::AwsKms(Box::new(error))
+    }
+}
+
+impl From<Pkcs11Error> for ProviderError {
+    fn from(error: Pkcs11Error) -> Self {
+        Self::Pkcs11(Box::new(error))
+    }
 }

@@ -17,11 +17,10 @@ use rustls::ClientConfig;
 
 use super::{
     entry::Record,
-    file::Passphrase,
     mark::Mark,
     memory::MemoryStore,
+    named::{NamedError, Passphrase},
     postgres::{PostgresAddress, PostgresStore},
-    provider::ProviderError,
     ring::Ring,
     sqlite::{self, SqliteStore},
 };
@@ -170,7 +169,7 @@ pub enum StoreError {
     },
     /// The password of the store cannot be had.
     #[error("keys.store_password cannot be read")]
-    Password(#[source] Box<ProviderError>),
+    Password(#[source] NamedError),
     /// A table of this version is missing and cannot be made.
     #[error(
         "{place} has no table {table} yet, and this user may not make it; grant CREATE on the schema \
@@ -254,7 +253,7 @@ fn in_database(settings: &Settings) -> Result<StoreAddress, StoreError> {
         return Err(StoreError::Address);
     }
     if let Some(password) = &settings.password {
-        let password = password.read().map_err(|error| StoreError::Password(Box::new(error)))?;
+        let password = password.read().map_err(StoreError::Password)?;
         config.password(password.expose());
     }
     let (tls, seen) = (settings.tls.clone(), settings.folder.join(SEEN));

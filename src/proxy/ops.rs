@@ -7,15 +7,16 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use hyper::{body::Incoming, service::service_fn};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
-use tokio::net::UnixListener;
+use tokio::{net::UnixListener, sync::watch};
 
 use super::{
     Sidecar,
@@ -24,6 +25,9 @@ use super::{
     stream::Stream,
 };
 use crate::{base::day::Day, keys::Freshness};
+
+/// How long the head of a request may take before there are limits of a sidecar.
+const HEAD: Duration = Duration::from_secs(10);
 
 /// What readiness depends on besides the parts that know it themselves.
 #[derive(Debug, Default)]
@@ -71,6 +75,39 @@ impl Readiness {
         let overdue = sidecar.revision.load().policy.overdue(today);
         let migrations = overdue.into_iter().map(|found| found.message);
         self.warnings.iter().cloned().chain(migrations).collect()
+    }
+}
+
+/// Answers for a sidecar that has not started yet, and says what it waits for, until it is dropped.
+pub async fn starting(sockets: [Option<&Socket>; 2], state: &watch::Receiver<String>) {
+    let [one, other] = sockets.map(|socket| not_yet(socket, state));
+    tokio::join!(one, other);
+}
+
+async fn not_yet(socket: Option<&Socket>, state: &watch::Receiver<String>) {
+    let Some(socket) = socket else { return std::future::pending().await };
+    loop {
+        let (stream, _, _) = socket.next().await;
+        let state = state.clone();
+        tokio::spawn(async move {
+            let service = service_fn(|request: Request<Incoming>| {
+                let response = match request.uri().path() {
+                    "/livez" => text(StatusCode::OK, "text/plain", "ok\n".into()),
+                    "/readyz" => {
+                        let reasons = ["starting".to_owned(), state.borrow().clone()];
+                        let body = serde_json::json!({"ready": false, "reasons": reasons});
+                        let status = StatusCode::SERVICE_UNAVAILABLE;
+                        text(status, "application/json", format!("{body}\n"))
+                    }
+                    _ => text(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "starting\n".into()),
+                };
+                async move { Ok::<_, Infallible>(response) }
+            });
+            // One answer for each connection: the next one may be of a sidecar that has started.
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD).keep_alive(false);
+            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+        });
     }
 }
 

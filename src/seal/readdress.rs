@@ -148,6 +148,8 @@ impl Readdress<'_> {
             Opened::Value { typed, .. } => Some(typed),
             Opened::Unavailable(_) => None,
             Opened::Fails { .. } | Opened::NotOurs => literal(class, text.expose()).ok(),
+            // What nobody can read now is not searched for in clear either.
+            Opened::Unavailable(_) => None,
         };
         let either = mixed::either(class, &filter.test, replacement, typed)
             .map_err(|reason| refused(rule, Code::MixedTest).by(filter.operator).reason(reason))?;

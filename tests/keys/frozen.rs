@@ -16,9 +16,9 @@ use labseal::{
     crypto::{Kind, Typed},
     keys::{
         Keys, Opened, Ring, Snapshot,
-        file::{FileProvider, Passphrase},
+        file::{FileProvider, Passphrase, Settings},
         life::Turn,
-        provider::Settings,
+        named::Named,
     },
 };
 use serde::Deserialize;
@@ -72,7 +72,7 @@ fn restored() -> TempDir {
 }
 
 fn open(folder: &Path, passphrase: &str) -> Keys {
-    let passphrase = Passphrase::File(folder.join(passphrase));
+    let passphrase = Passphrase::Named(Named::File(folder.join(passphrase)));
     let provider = FileProvider::new(Settings { path: folder.join("root.key"), passphrase });
     let clock = Arc::new(SystemClock);
     Keys::open(&super::sqlite(folder), &provider, &Tenant::new("frozen-lab"), clock).unwrap()
@@ -86,7 +86,7 @@ fn second() -> (TempDir, FileProvider, Keys) {
         fs::copy(fixture(&format!("../keys2/{name}")), &to).unwrap();
         fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let passphrase = Passphrase::File(folder.path().join("passphrase.txt"));
+    let passphrase = Passphrase::Named(Named::File(folder.path().join("passphrase.txt")));
     let path = folder.path().join("root.key");
     let provider = FileProvider::new(Settings { path, passphrase });
     let (address, tenant) = (super::sqlite(folder.path()), Tenant::new("frozen-lab"));
@@ -191,7 +191,7 @@ fn a_store_of_format_1_goes_on_in_format_2_and_destroys_nothing_that_its_log_sti
     let folder = restored();
     let keys = open(folder.path(), "passphrase.txt");
     assert!(keys.slots().unwrap().is_empty());
-    let passphrase = Passphrase::File(folder.path().join("passphrase.txt"));
+    let passphrase = Passphrase::Named(Named::File(folder.path().join("passphrase.txt")));
     let path = folder.path().join("root.key");
     let provider = FileProvider::new(Settings { path, passphrase });
     let before = fs::read(folder.path().join("root.key")).unwrap();

@@ -4,6 +4,7 @@
 // Tests may.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod aws_kms;
 mod committed;
 mod crash;
 mod frozen;
@@ -11,8 +12,10 @@ mod frozen;
 mod kit;
 mod life;
 mod log;
+mod pkcs11;
 mod provider;
 mod replica;
+mod rig;
 mod root;
 mod rotation;
 mod snapshot;

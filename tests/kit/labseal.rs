@@ -31,6 +31,9 @@ pub struct Setup {
     store: String,
     /// Further members of `keys:`.
     keys: String,
+    /// The members of `keys.provider`.
+    provider: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -39,7 +42,9 @@ impl Setup {
         let policy = policy.to_owned();
         let (listener, extra) = (String::new(), String::new());
         let store = "sqlite:labseal.db".to_owned();
-        Self { policy, upstream, listener, extra, bind: None, store, keys: String::new() }
+        let (keys, environment) = (String::new(), Vec::new());
+        let provider = "kind: file, path: root.key, passphrase: \"file:passphrase\"".to_owned();
+        Self { policy, upstream, listener, extra, bind: None, store, keys, provider, environment }
     }
 
     /// With TLS; the paths are relative to the configuration.
@@ -63,6 +68,14 @@ impl Setup {
     /// With these members of `keys:` as well.
     pub fn keys(mut self, members: &str) -> Self {
         self.keys = format!(", {members}");
+        self
+    }
+
+    /// With these members of `keys.provider` instead of a file's, and this in the environment.
+    pub fn provider(mut self, members: &str, environment: &[(&str, String)]) -> Self {
+        self.provider = members.to_owned();
+        let owned = |(name, value): &(&str, String)| ((*name).to_owned(), value.clone());
+        self.environment = environment.iter().map(owned).collect();
         self
     }
 
@@ -108,10 +121,10 @@ impl Setup {
             "apiVersion: labseal/v1\nkind: Config\npolicy: policy.yaml\nlisteners:\n  \
              - {{name: lims, bind: \"{bind}\"{listener}}}\napis:\n  - {{name: lims-db, listener: \
              lims, path_prefix: /, upstream: \"http://{upstream}\"}}\nkeys: {{store: \
-             \"{store}\", provider: {{kind: file, path: root.key, passphrase: \
-             \"file:passphrase\"}}{keys_also}}}\ntenant: main\naudit: {{dir: audit}}\nadmin: {{socket: \
+             \"{store}\", provider: {{{provider}}}{keys_also}}}\ntenant: main\naudit: {{dir: audit}}\nadmin: {{socket: \
              labseal.sock, ops: \"{ops}\"}}\n{extra}",
             store = self.store,
+            provider = self.provider,
             keys_also = self.keys,
             listener = self.listener,
             upstream = self.upstream,
@@ -120,7 +133,15 @@ impl Setup {
         std::fs::write(path.join("labseal.yaml"), config).expect("the configuration is written");
         prepare(path);
         let stranger = key();
-        Labseal { server: None, address, ops, keys, stranger, folder }
+        Labseal {
+            server: None,
+            address,
+            ops,
+            keys,
+            stranger,
+            environment: self.environment,
+            folder,
+        }
     }
 
     /// Writes the files, runs `init`, starts `run` and waits until it is ready.
@@ -138,6 +159,7 @@ pub struct Labseal {
     ops: SocketAddr,
     keys: Vec<(&'static str, String)>,
     stranger: String,
+    environment: Vec<(String, String)>,
     folder: TempDir,
 }
 
@@ -179,17 +201,43 @@ impl Labseal {
     }
 
     /// Starts `run` with this command for the binary, and waits until it is ready.
-    pub fn launch(&mut self, mut command: Command) {
-        command.arg("run").arg("--config").arg(self.config()).args(["--log-level", "trace"]);
+    pub fn launch(&mut self, command: Command) {
+        self.begin_run(command, &[]);
+        self.until_ready();
+    }
+
+    /// Starts `run` and does not wait for anything.
+    pub fn begin_to_run(&mut self, more: &[&str]) {
+        self.begin_run(process::command(User::Same, env!("CARGO_BIN_EXE_labseal")), more);
+    }
+
+    fn begin_run(&mut self, mut command: Command, more: &[&str]) {
+        command.envs(self.environment.iter().cloned());
+        command
+            .arg("run")
+            .args(more)
+            .arg("--config")
+            .arg(self.config())
+            .args(["--log-level", "trace"]);
         command.env("RUST_LOG", "trace").env("RUST_BACKTRACE", "1");
         let log = self.folder.path().join("run.log");
-        let mut server = Process::start(command, &log);
+        self.server = Some(Process::start(command, &log));
+    }
+
+    /// Waits until it is ready.
+    pub fn until_ready(&mut self) {
         let ops = self.ops;
         wait_until("labseal", Duration::from_secs(60), || {
-            assert!(server.runs(), "{}", std::fs::read_to_string(&log).unwrap_or_default());
+            assert!(self.runs(), "{}", self.log());
             Request::get("/readyz").try_send(ops).is_ok_and(|answer| answer.status == 200)
         });
-        self.server = Some(server);
+    }
+
+    /// Waits until `run` has ended by itself, with this code.
+    pub fn ends(&mut self, code: i32) {
+        let mut server = self.server.take().expect("it runs");
+        wait_until("labseal to end", Duration::from_secs(60), || !server.runs());
+        assert_eq!(server.code(), Some(code), "{}", self.log());
     }
 
     /// The configuration file.
@@ -201,6 +249,7 @@ impl Labseal {
     pub fn cli(&self, arguments: &[&str]) -> Output {
         let mut command = process::command(User::Same, env!("CARGO_BIN_EXE_labseal"));
         command.args(arguments).arg("--config").arg(self.config());
+        command.envs(self.environment.iter().cloned());
         command.output().expect("labseal starts")
     }
 

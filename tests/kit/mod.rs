@@ -4,7 +4,8 @@
 //! and its bytes alone. A part stops what it started when it is dropped, by process id.
 //!
 //! `stand` puts the parts together; `postgres`, `postgrest`, `labseal` and `plain` start servers;
-//! `tee` and `fake` record what an upstream sees; `cut` is a wire that can be cut; `client` speaks bytes; `canary` searches;
+//! `softhsm` and `kms` are what root keys are wrapped by; `tee` and `fake` record what an upstream sees;
+//! `cut` is a wire that can be cut; `client` speaks bytes; `canary` searches;
 //! `script` is what an unmodified client of the lab does.
 
 // Each test crate uses its own part of the kit.
@@ -17,6 +18,7 @@ pub mod fake;
 pub mod front;
 pub mod http;
 pub mod kinto;
+pub mod kms;
 pub mod labseal;
 pub mod long;
 pub mod numbers;
@@ -26,6 +28,7 @@ pub mod postgres;
 pub mod postgrest;
 pub mod process;
 pub mod script;
+pub mod softhsm;
 pub mod stand;
 pub mod tee;
 

@@ -104,6 +104,11 @@ impl Process {
         self.child.try_wait().expect("the child can be asked").is_none()
     }
 
+    /// The code that it ended with, if it has ended by itself.
+    pub fn code(&mut self) -> Option<i32> {
+        self.child.try_wait().expect("the child can be asked").and_then(|status| status.code())
+    }
+
     /// Sends a signal by name: `TERM`, `HUP`.
     pub fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();

@@ -17,6 +17,9 @@ use crate::base::digest::Digest;
 /// The policy of the made-up lab.
 pub const POLICY: &str = include_str!("policy.yaml");
 
+/// What wraps the root key, unless somebody says otherwise.
+pub const FILE: &str = r#"{kind: file, path: root.key, passphrase: "file:passphrase"}"#;
+
 /// The folder, gone when dropped, and the keys of the callers.
 pub struct Folder {
     folder: TempDir,
@@ -50,7 +53,12 @@ impl Folder {
     }
 
     /// Writes `labseal.yaml`, and says where it is.
-    pub fn configure(&self, upstream: SocketAddr, port: u16) -> anyhow::Result<PathBuf> {
+    pub fn configure(
+        &self,
+        upstream: SocketAddr,
+        port: u16,
+        provider: &str,
+    ) -> anyhow::Result<PathBuf> {
         let path = self.path().join("labseal.yaml");
         let text = format!(
             r#"apiVersion: labseal/v1
@@ -60,7 +68,7 @@ listeners:
   - {{name: lab, bind: "127.0.0.1:{port}"}}
 apis:
   - {{name: lab-db, listener: lab, path_prefix: /, upstream: "http://{upstream}"}}
-keys: {{store: "sqlite:labseal.db", provider: {{kind: file, path: root.key, passphrase: "file:passphrase"}}}}
+keys: {{store: "sqlite:labseal.db", provider: {provider}}}
 tenant: demo
 audit: {{dir: audit}}
 admin: {{socket: labseal.sock, ops: "127.0.0.1:0"}}

@@ -37,6 +37,10 @@ pub struct Args {
     /// Port of the sidecar on 127.0.0.1 [default: any free one]
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
     pub port: u16,
+    /// What keys.provider would be, in braces, to see it with a token or AWS KMS instead of a file:
+    /// '{kind: pkcs11, module: …, token: …, key: …, pin: "env:PIN"}'
+    #[arg(long, value_name = "YAML")]
+    pub provider: Option<String>,
 }
 
 /// Runs the demo.
@@ -49,7 +53,7 @@ async fn perform(args: Args) -> anyhow::Result<ExitCode> {
     let ended = ended()?;
     tokio::pin!(ended);
     let stage = tokio::select! {
-        stage = Stage::set(args.port) => stage?,
+        stage = Stage::set(args.port, args.provider.as_deref()) => stage?,
         () = &mut ended => return Ok(ExitCode::FAILURE),
     };
     let mut screen = Screen::default();

@@ -46,7 +46,7 @@ impl Sidecar {
             anyhow::Ok((keys, config))
         })
         .await??;
-        let running = App::start(config).await?;
+        let running = App::start(config, None).await?;
         let address = running.addresses().iter().find_map(|(_, address)| *address);
         let address = address.context("the sidecar does not listen")?;
         Ok(Self { running, address, custodian, audit })

@@ -5,7 +5,12 @@ use std::net::SocketAddr;
 use anyhow::Context as _;
 use rusqlite::{Connection, OpenFlags, types::ValueRef};
 
-use super::{api::Api, client::Client, folder::Folder, sidecar::Sidecar};
+use super::{
+    api::Api,
+    client::Client,
+    folder::{FILE, Folder},
+    sidecar::Sidecar,
+};
 
 /// The stage. Fields drop in order: the sidecar before the API it talks to, the folder last.
 pub struct Stage {
@@ -24,11 +29,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts the API and the sidecar; clients reach the sidecar on `port`, 0 for any.
-    pub async fn set(port: u16) -> anyhow::Result<Self> {
+    /// Starts the API and the sidecar; clients reach the sidecar on `port`, 0 for any. The root
+    /// key is in a file unless there is another `provider`.
+    pub async fn set(port: u16, provider: Option<&str>) -> anyhow::Result<Self> {
         let folder = Folder::create()?;
         let api = Api::start(&folder.database()).await?;
-        let config = folder.configure(api.address(), port)?;
+        let config = folder.configure(api.address(), port, provider.unwrap_or(FILE))?;
         let sidecar = Sidecar::start(&config).await.context("cannot start the sidecar")?;
         let address = sidecar.address();
         let client = |key: &str| Client::new(address, Some(key));
