@@ -147,6 +147,7 @@ impl Readdress<'_> {
         let typed = |text: &Plaintext| match self.keys.open(text.expose()) {
             Opened::Value { typed, .. } => Some(typed),
             Opened::Fails { .. } | Opened::NotOurs => literal(class, text.expose()).ok(),
+            Opened::Unavailable(_) => None,
         };
         let either = mixed::either(class, &filter.test, replacement, typed)
             .map_err(|reason| refused(rule, Code::MixedTest).by(filter.operator).reason(reason))?;
