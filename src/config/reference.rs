@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    keys::private::Exposure,
+    keys::{named::Named, private::Exposure},
     policy::{
         diagnostic::{Place, Problems},
         document::{Node, text},
@@ -96,6 +96,14 @@ impl FileRef {
 }
 
 impl SecretRef {
+    /// The same, for whoever lends what is in it.
+    pub fn named(&self) -> Named {
+        match self {
+            Self::Env(name) => Named::Env(name.clone()),
+            Self::File(file) => Named::File(file.path().to_owned()),
+        }
+    }
+
     /// Reads `file:path` or `env:NAME`.
     pub(super) fn read(node: &Node, what: &str, problems: &mut Problems) -> Option<Self> {
         let found = text(node, what, problems)?;
