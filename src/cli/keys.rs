@@ -1,6 +1,8 @@
-//! `labseal keys`: what there is, rotation, and what is done to one version. All of it works while
-//! `labseal run` is live.
+//! `labseal keys`: what there is, rotation, what is done to one version, and what is stored under
+//! each. All of it works while `labseal run` is live.
 
+pub mod census;
+pub mod reseal;
 mod rotate;
 mod status;
 mod turn;
@@ -22,7 +24,7 @@ use crate::{
 
 use super::check::Unusable;
 
-/// Show and rotate keys, and say what may be done with a version
+/// Show and rotate keys, and count and move what is stored under each
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -31,6 +33,11 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Count stored values by key version, by a scan of the database API
+    ///
+    /// Every value is opened, and none is shown. Values in clear, broken ones, and those under
+    /// unknown keys are counted apart.
+    Census(census::Args),
     /// Mark a version that others may have: it seals no more, and opens so that its values can be
     /// sealed anew
     ///
@@ -38,6 +45,9 @@ enum Command {
     Compromise(turn::Args),
     /// Show every key version, its state, and the kid of each class under it
     List(Source),
+    /// Bring stored values under the active key versions, while everything is live
+    #[command(subcommand)]
+    Reseal(reseal::Command),
     /// End a suspension
     Resume(turn::Args),
     /// Make a new key and use it from now on; values sealed before still open
@@ -77,8 +87,10 @@ impl Source {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
+        Command::Census(args) => return census::run(args),
         Command::Compromise(args) => turn::run(&args, Turn::Compromise)?,
         Command::List(source) => status::list(&source.keys()?.describe()?, source.json),
+        Command::Reseal(command) => return reseal::run(command),
         Command::Resume(args) => turn::run(&args, Turn::Resume)?,
         Command::Rotate(args) => rotate::run(&args)?,
         Command::Status(source) => status::status(&source.keys()?.status()?, source.json),

@@ -27,6 +27,7 @@ pub mod postgrest;
 pub mod process;
 pub mod script;
 pub mod stand;
+pub mod store;
 pub mod tee;
 
 pub use canary::{Canaries, Finding};
