@@ -5,6 +5,7 @@
 //! the new revision before it replaces the old one.
 
 pub mod custody;
+pub mod jobs;
 mod keeping;
 mod starting;
 
@@ -113,6 +114,7 @@ impl App {
         let (ops, mut background) = ops.serve(&sidecar, &readiness);
         background.push(tokio::spawn(keeping::follow(sidecar.clone(), readiness.clone())));
         background.push(tokio::spawn(keeping::rotate(sidecar.clone())));
+        background.push(tokio::spawn(jobs::attend::attend(sidecar.clone(), config.clone())));
         let addresses = bound.iter().map(|l| (l.name.clone(), l.socket.address())).collect();
         let (stop, stopped) = watch::channel(false);
         let places = Arc::new(Semaphore::new(config.limits.connections));

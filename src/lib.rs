@@ -60,6 +60,9 @@
 //! | ring, key version | a named series of data keys; one of them | keyset |
 //! | kid | the five bytes in an envelope that name key version and class | key name |
 //! | rung, token | a grain of equality of a searchable class; the keyed text that stands for it | index, hash |
+//! | census | a count of what is stored, by key version | statistics |
+//! | reseal, unseal | to seal stored values anew under the active versions; to put them back in clear | re-encrypt, migrate |
+//! | job | reseal or unseal, from its request to the scan that counts nothing left | task (that is a thread's) |
 //! | provider | what wraps and unwraps the root key | KMS (that is one kind) |
 //! | key log | the hash-chained log of key operations; the state of all rings is its replay; an epoch is the number of an entry | key table |
 //! | window | as much of a body as is held at a time; ends where a record ends | chunk (that is HTTP's), buffer |

@@ -9,7 +9,7 @@ use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, Nonce, UnboundKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 use frozen::{Fixed, bytes, unhex};
 use labseal::base::{
-    class::{ClassParams, Commitment, Equality, Mode, Rung, ValueType},
+    class::{ClassParams, Commitment, Equality, Mode, Rung, ValueType, Years},
     ident::{ClassId, Tenant},
     secret::{Plaintext, SecretKey},
 };
@@ -60,6 +60,7 @@ impl Case {
             ty: ValueType::Text,
             rungs: self.rungs.iter().map(|word| Rung::parse(word).unwrap()).collect(),
             equality: Equality::Exact,
+            years: Years::ALL,
             commitment,
         }
     }
@@ -247,6 +248,7 @@ impl TwoKeys {
             ty: ValueType::Text,
             rungs: Vec::new(),
             equality: Equality::Exact,
+            years: Years::ALL,
             commitment,
         };
         let tenant = Tenant::new(self.tenant.as_str());

@@ -12,6 +12,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::{Value, json};
 
 use crate::{
+    app::jobs,
     audit::{self, Fate, Report, VerifyError},
     config::Config,
 };
@@ -43,6 +44,9 @@ struct Verify {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// The log of jobs that the command line carried out, in the folder next to it
+    #[arg(long)]
+    jobs: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -56,6 +60,9 @@ struct Show {
     /// Print the entries as they stand, one JSON object a line
     #[arg(long)]
     json: bool,
+    /// The log of jobs that the command line carried out, in the folder next to it
+    #[arg(long)]
+    jobs: bool,
 }
 
 /// Runs the command.
@@ -65,9 +72,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Verify(verify) => &verify.config,
     };
     let config = Config::load(file).map_err(Unusable)?;
+    let folder = |jobs| if jobs { jobs::audit_dir(&config) } else { config.audit_dir.clone() };
     match args.command {
-        Command::Show(show) => self::show(&config.audit_dir, &show),
-        Command::Verify(verify) => self::verify(&config.audit_dir, &verify),
+        Command::Show(show) => self::show(&folder(show.jobs), &show),
+        Command::Verify(verify) => self::verify(&folder(verify.jobs), &verify),
     }
 }
 

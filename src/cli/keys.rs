@@ -1,8 +1,10 @@
-//! `labseal keys`: what there is, rotation, and what is done to one version. All of it works while
-//! `labseal run` is live.
+//! `labseal keys`: what there is, rotation, what is done to one version, and what is stored under
+//! each. All of it works while `labseal run` is live.
 
+pub mod census;
 mod escrow;
 mod migrate;
+pub mod reseal;
 mod rotate;
 mod status;
 mod turn;
@@ -24,7 +26,7 @@ use crate::{
 
 use super::check::Unusable;
 
-/// Show, rotate and escrow keys, and say what may be done with a version
+/// Show, rotate and escrow keys, and count and move what is stored under each
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -33,6 +35,11 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Count stored values by key version, by a scan of the database API
+    ///
+    /// Every value is opened, and none is shown. Values in clear, broken ones, and those under
+    /// unknown keys are counted apart.
+    Census(census::Args),
     /// Mark a version that others may have: it seals no more, and opens so that its values can be
     /// sealed anew
     ///
@@ -48,6 +55,9 @@ enum Command {
     /// a restart of each replica with that configuration, at leisure; and this command with `--finish`,
     /// which removes the other wrappings. No key changes, and no data is touched.
     MigrateProvider(migrate::Args),
+    /// Bring stored values under the active key versions, while everything is live
+    #[command(subcommand)]
+    Reseal(reseal::Command),
     /// End a suspension
     Resume(turn::Args),
     /// Make a new key and use it from now on; values sealed before still open
@@ -87,10 +97,12 @@ impl Source {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
+        Command::Census(args) => return census::run(args),
         Command::Compromise(args) => turn::run(&args, Turn::Compromise)?,
         Command::Escrow(args) => return escrow::run(args),
         Command::List(source) => status::list(&source.keys()?.describe()?, source.json),
         Command::MigrateProvider(args) => migrate::run(&args)?,
+        Command::Reseal(command) => return reseal::run(command),
         Command::Resume(args) => turn::run(&args, Turn::Resume)?,
         Command::Rotate(args) => rotate::run(&args)?,
         Command::Status(source) => status::status(&source.keys()?.status()?, source.json),

@@ -10,7 +10,9 @@ pub mod inspect;
 pub mod keys;
 pub mod live;
 pub mod man;
+pub mod recover;
 pub mod run;
+pub mod unseal;
 
 use std::process::ExitCode;
 
@@ -51,12 +53,16 @@ enum Command {
     Init(init::Args),
     /// Say what an envelope tells about itself; never opens it
     Inspect(inspect::Args),
-    /// Show, rotate and escrow keys, and say what may be done with a version
+    /// Show, rotate and escrow keys, and count and move what is stored under each
     Keys(keys::Args),
     /// Write manual pages
     Man(man::ManArgs),
+    /// Open the envelopes in a dump or an export of the database, offline
+    Recover(recover::Args),
     /// Serve
     Run(run::Args),
+    /// Put stored values back in clear: the way out
+    Unseal(unseal::Args),
 }
 
 /// Parses the command line and runs the command.
@@ -70,7 +76,9 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args),
         Command::Keys(args) => keys::run(args),
         Command::Man(args) => man::run(args, Cli::command()),
+        Command::Recover(args) => recover::run(args),
         Command::Run(args) => run::run(args),
+        Command::Unseal(args) => unseal::run(args),
     };
     outcome.unwrap_or_else(|error| {
         match error.downcast_ref::<Unusable>() {

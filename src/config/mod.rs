@@ -1,5 +1,5 @@
 //! The operators' file, `labseal.yaml`: where to listen, what lies behind, where keys, log and policy
-//! are. Each part owns its section: [`listener`], [`api`], [`keys`], [`provider`],
+//! are. Each part owns its section: [`listener`], [`api`], [`jobs`], [`keys`], [`provider`],
 //! [`limits`].
 //!
 //! Paths are relative to the file. Secrets are never in it, only references to them
@@ -11,6 +11,7 @@
 //! [`Config::absent`] says what is missing, and `check` and `run` ask it. (2026-11)
 
 pub mod api;
+pub mod jobs;
 pub mod keys;
 pub mod limits;
 pub mod listener;
@@ -18,6 +19,7 @@ pub mod provider;
 pub mod reference;
 
 pub use api::{Api, Upstream, UpstreamTls};
+pub use jobs::{Jobs, JobsOfApi, Walk};
 pub use keys::KeysSection;
 pub use limits::{Limits, Timeouts};
 pub use listener::{Bind, Listener, ListenerTls};
@@ -50,6 +52,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// What lies behind.
     pub apis: Vec<Api>,
+    /// How jobs reach the APIs.
+    pub jobs: Jobs,
     /// The key store and the provider.
     pub keys: KeysSection,
     /// Part of every key; never changes.
@@ -151,6 +155,7 @@ fn read(text: &str, problems: &mut Problems) -> Option<Config> {
     let tenant = fields.required("tenant", "add tenant: main; it must never change", problems);
     let audit = fields.required("audit", "add audit: {dir: audit}", problems);
     let admin = fields.optional("admin");
+    let jobs = fields.optional("jobs");
     let log = fields.optional("log");
     let limits = fields.optional("limits");
     let timeouts = fields.optional("timeouts");
@@ -159,6 +164,8 @@ fn read(text: &str, problems: &mut Problems) -> Option<Config> {
     let policy = policy.and_then(|node| FileRef::plain(node, "policy", problems));
     let listeners = listeners.map(|node| listener::read(node, problems));
     let apis = apis.map(|node| api::read(node, listeners.as_deref().unwrap_or_default(), problems));
+    let known = apis.as_deref().unwrap_or_default();
+    let jobs = jobs.map(|node| Jobs::read(node, known, problems)).unwrap_or_default();
     let keys = keys.and_then(|node| KeysSection::read(node, problems));
     let tenant = tenant.and_then(|node| tenant_name(node, problems));
     let audit_dir = audit.and_then(|node| audit_dir(node, problems));
@@ -171,6 +178,7 @@ fn read(text: &str, problems: &mut Problems) -> Option<Config> {
         policy: policy?,
         listeners: listeners?,
         apis: apis?,
+        jobs,
         keys: keys?,
         tenant: tenant?,
         audit_dir: audit_dir?,

@@ -184,6 +184,12 @@ impl<'a> Parsed<'a> {
         self.kid
     }
 
+    /// Characters up to the end of the nonce: no two values share them, unless they are the same
+    /// value in mode `d`.
+    pub fn distinct_len(&self) -> usize {
+        self.head.len() + HEADER_TEXT
+    }
+
     /// Bytes of ciphertext: type byte, value and padding.
     pub fn ciphertext_len(&self) -> usize {
         self.sealed_len.saturating_sub(around(self.flags))

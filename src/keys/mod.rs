@@ -54,7 +54,7 @@ pub use replica::{AutoRotate, Freshness, Membership, Replica};
 pub use ring::Ring;
 pub use root::Rerooted;
 pub use rotate::{Rotated, Step, WAIT};
-pub use snapshot::{Opened, SealError, Snapshot, Unavailable};
+pub use snapshot::{Opened, SealError, Snapshot, Unavailable, Under};
 pub use status::{KeyVersion, Status};
 pub use store::StoreAddress;
 pub use turns::Change as Turned;

@@ -199,6 +199,7 @@ impl ProviderError {
             | Self::Missing { .. }
             | Self::NoEntropy(_)
             | Self::NotConforming { .. }
+            | Self::NotKept
             | Self::PassphraseWrong { .. }
             | Self::Randomness(_)
             | Self::Secret(_)

@@ -3,10 +3,14 @@
 //! A snapshot is made after the key log has been read or written, never before, so whatever it
 //! seals with is durable. It holds every class key with the cipher's state in it.
 
+mod standing;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Weak, atomic::Ordering},
 };
+
+pub use standing::Under;
 
 use super::{
     Inner, KeysError,
@@ -146,6 +150,8 @@ pub struct Snapshot {
     kids: HashMap<Kid, Known>,
     /// The version of the data ring that seals.
     data: Option<u32>,
+    /// The live versions of the index ring, in order, and the active one.
+    index: (Vec<u32>, Option<u32>),
     /// Of a replica: what it may rely on, how it counts, and where to ask.
     life: Option<Life>,
 }
@@ -221,7 +227,11 @@ impl Snapshot {
         }
         let data = rings.version_in(Ring::Data, KeyState::Active).map(|version| version.number);
         let epoch = state.log().next().saturating_sub(1);
-        Ok(Self { epoch, classes, kids, data, life: None })
+        let index = rings.versions(Ring::Index);
+        let index = index.iter().map(|version| version.number).collect();
+        let active = rings.version_in(Ring::Index, KeyState::Active);
+        let index = (index, active.map(|version| version.number));
+        Ok(Self { epoch, classes, kids, data, index, life: None })
     }
 
     /// The version of the data ring that seals.

@@ -5,6 +5,8 @@
 //! are left out on purpose, since the audit log has them; but for fields in migration, of which the
 //! policy says how many there are, and which fall to none.
 
+mod job;
+
 use std::time::Duration;
 
 use http::StatusCode;
@@ -27,6 +29,8 @@ use crate::{
     model::FieldRef,
     policy::Migrating,
 };
+
+pub use job::JobMetrics;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Request {
@@ -102,6 +106,7 @@ pub struct Metrics {
     key_epoch: Gauge,
     keys_seal: Gauge,
     keys_open: Gauge,
+    job: JobMetrics,
 }
 
 /// An exchange is in flight for as long as this lives.
@@ -175,6 +180,7 @@ impl Metrics {
         let help = "1 while values are opened, 0 while the key store has been out of reach for longer \
                     than keys.grace";
         registry.register("keys_open", help, keys_open.clone());
+        let job = JobMetrics::register(&mut registry);
         Self {
             registry,
             requests,
@@ -192,7 +198,13 @@ impl Metrics {
             key_epoch,
             keys_seal,
             keys_open,
+            job,
         }
+    }
+
+    /// The job on stored values.
+    pub fn job(&self) -> &JobMetrics {
+        &self.job
     }
 
     /// An exchange begins; it ends when the answer of this is dropped.

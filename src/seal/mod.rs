@@ -4,6 +4,7 @@
 //! the same scan and the same splice: `scan` finds the places, `sealing` or `opening` decides what
 //! becomes of each, `splice` replaces just those bytes. [`readdress()`] does for the literals of a
 //! filter what sealing does for a body; [`echo`] cleans what an API repeats in errors and headers;
+//! [`stored`] is for work on what an API has stored: it judges and seals anew a page of records.
 //! [`reject_strays`] keeps envelopes out of places where they would be opened for a stranger.
 //!
 //! Each format of a body has a reader, which finds records and the places in them: `scan` for JSON,
@@ -23,6 +24,8 @@
 
 mod compare;
 mod csv;
+pub mod documents;
+pub mod dump;
 pub mod echo;
 mod form;
 mod frame;
@@ -43,6 +46,7 @@ mod scan;
 mod sealing;
 mod spelling;
 mod splice;
+pub mod stored;
 mod strays;
 mod tally;
 mod transform;

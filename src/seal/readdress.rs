@@ -146,7 +146,6 @@ impl Readdress<'_> {
         }
         let typed = |text: &Plaintext| match self.keys.open(text.expose()) {
             Opened::Value { typed, .. } => Some(typed),
-            Opened::Unavailable(_) => None,
             Opened::Fails { .. } | Opened::NotOurs => literal(class, text.expose()).ok(),
             // What nobody can read now is not searched for in clear either.
             Opened::Unavailable(_) => None,

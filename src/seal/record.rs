@@ -157,7 +157,11 @@ fn literal(rule: &BindRule, text: &Plaintext, keys: &Snapshot) -> Result<Plainte
 }
 
 /// A key as the database answers it.
-fn stored_key(rule: &BindRule, lexeme: Lexeme<'_>, keys: &Snapshot) -> Option<Plaintext> {
+pub(super) fn stored_key(
+    rule: &BindRule,
+    lexeme: Lexeme<'_>,
+    keys: &Snapshot,
+) -> Option<Plaintext> {
     match (&rule.form, lexeme) {
         (KeyForm::Plain(ty), lexeme) => plain(*ty, lexeme, Ends::Ignored).ok(),
         (KeyForm::Protected(_), Lexeme::String(inside, _)) => {

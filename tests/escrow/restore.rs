@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use labseal::{
     base::{
-        class::{ClassParams, Commitment, Equality, Mode, ValueType},
+        class::{ClassParams, Commitment, Equality, Mode, ValueType, Years},
         clock::SystemClock,
         ident::{ClassId, Tenant},
     },
@@ -12,8 +12,8 @@ use labseal::{
     keys::{
         Keys, Opened, StoreAddress,
         escrow::{self, join},
-        file::{FileProvider, Passphrase},
-        provider::Settings,
+        file::{FileProvider, Passphrase, Settings},
+        named::Named,
     },
 };
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ use super::lab::{Lab, Ran, private};
 
 /// The keys of a lab, by its own files.
 fn opened(lab: &Lab) -> Keys {
-    let passphrase = Passphrase::File(lab.path("passphrase"));
+    let passphrase = Passphrase::Named(Named::File(lab.path("passphrase")));
     let provider = FileProvider::new(Settings { path: lab.path("root.key"), passphrase });
     let address = StoreAddress::Sqlite(lab.path("labseal.db"));
     Keys::open(&address, &provider, &Tenant::new("main"), Arc::new(SystemClock)).unwrap()
@@ -59,6 +59,7 @@ fn a_root_key_comes_back_on_a_new_machine_under_a_new_passphrase() {
         ty: ValueType::Text,
         rungs: Vec::new(),
         equality: Equality::Exact,
+        years: Years::ALL,
         commitment: Commitment::Absent,
     };
     let keys = opened(&lab);
@@ -125,7 +126,7 @@ fn a_store_of_the_first_format_is_restored_too() {
         fs::write(at(name), fs::read(from).unwrap()).unwrap();
     }
     let provider = |file: &str| {
-        let passphrase = Passphrase::File(at("passphrase.txt"));
+        let passphrase = Passphrase::Named(Named::File(at("passphrase.txt")));
         FileProvider::new(Settings { path: at(file), passphrase })
     };
     let address = StoreAddress::Sqlite(at("labseal.db"));

@@ -30,6 +30,7 @@ pub mod process;
 pub mod script;
 pub mod softhsm;
 pub mod stand;
+pub mod store;
 pub mod tee;
 
 pub use canary::{Canaries, Finding};

@@ -149,6 +149,20 @@ impl Database {
         self.server.sql(&self.name, sql)
     }
 
+    /// Runs a script such as a dump.
+    pub fn script(&self, sql: &[u8]) {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), sql).expect("the script is written");
+        let mut psql = self.server.tool("psql", &self.name);
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f"]).arg(file.path());
+        process::run(psql);
+    }
+
+    /// Copies a file into a table.
+    pub fn copy_in(&self, table: &str, file: &Path, options: &str) {
+        self.script(format!("\\copy {table} from '{}' {options}\n", file.display()).as_bytes());
+    }
+
     /// One column of all rows, as stored.
     pub fn column(&self, table: &str, column: &str) -> Vec<String> {
         let rows = self.sql(&format!("select {column} from {table} order by 1"));
@@ -157,7 +171,14 @@ impl Database {
 
     /// A logical backup.
     pub fn dump(&self) -> Vec<u8> {
-        let dump = process::run(self.server.tool("pg_dump", &self.name));
+        self.dump_with(&[])
+    }
+
+    /// A logical backup of another form.
+    pub fn dump_with(&self, arguments: &[&str]) -> Vec<u8> {
+        let mut tool = self.server.tool("pg_dump", &self.name);
+        tool.args(arguments);
+        let dump = process::run(tool);
         let complete = super::http::find(&dump, b"-- PostgreSQL database dump complete");
         assert!(complete.is_some(), "the dump was cut");
         dump

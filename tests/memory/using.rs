@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, sync::Arc};
 
 use labseal::{
     base::{
-        class::{ClassParams, Commitment, Equality, Mode, Rung, ValueType},
+        class::{ClassParams, Commitment, Equality, Mode, Rung, ValueType, Years},
         clock::SystemClock,
         ident::{ClassId, EntityName, FieldName, Tenant},
         secret::{Plaintext, SecretKey},
@@ -16,8 +16,8 @@ use labseal::{
     },
     keys::{
         Keys, StoreAddress,
-        file::{FileProvider, Passphrase},
-        provider::Settings,
+        file::{FileProvider, Passphrase, Settings},
+        named::Named,
     },
     model::{Filter, Placement, Test, Use, UseKind, Verb},
     seal::{Form, Transform, readdress},
@@ -63,6 +63,7 @@ impl Class {
             ty: ValueType::Text,
             rungs: Vec::new(),
             equality: Equality::Exact,
+            years: Years::ALL,
             commitment: Commitment::Carried,
         };
         let data = |mode| DataClassKey::of_class(ring, &tenant, &params(mode)).unwrap();
@@ -165,7 +166,7 @@ fn opened() -> (Keys, TempDir) {
         fs::copy(fixture(name), &to).unwrap();
         fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let passphrase = Passphrase::File(folder.path().join("passphrase.txt"));
+    let passphrase = Passphrase::Named(Named::File(folder.path().join("passphrase.txt")));
     let path = folder.path().join("root.key");
     let provider = FileProvider::new(Settings { path, passphrase });
     let address = StoreAddress::Sqlite(folder.path().join("labseal.db"));

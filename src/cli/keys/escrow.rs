@@ -225,23 +225,26 @@ fn bring_back(args: &Restore) -> anyhow::Result<ExitCode> {
     let clock = Arc::new(SystemClock);
     let slot = restore(&joined, &address, provider.as_ref(), &config.tenant, clock)?;
     let file = config.keys.provider.path();
-    let recovery = FileProvider::recovery_path(file);
+    let recovery = file.map(FileProvider::recovery_path);
     if args.source.json {
         let object = json!({"escrow": bundle.subject().escrow, "root_key": file, "recovery": recovery,
             "slot": slot});
         anstream::println!("{object}");
         return Ok(ExitCode::SUCCESS);
     }
+    anstream::println!("The root key of tenant {} is back, wrapped anew as {slot}.", config.tenant);
+    if let (Some(file), Some(recovery)) = (file, recovery) {
+        anstream::println!(
+            "  {}   root key; back it up with the key store
+  {}   recovery passphrase: move it to a safe now",
+            file.display(),
+            recovery.display(),
+        );
+    }
     anstream::println!(
-        "The root key of tenant {} is back, wrapped anew as {slot}:
-  {}   root key; back it up with the key store
-  {}   recovery passphrase: move it to a safe now
-
+        "
 Earlier wrapping keys still unwrap it. If one of them, or a share, may be in wrong hands, replace the root key
 and make another escrow. Next: labseal run --config {}",
-        config.tenant,
-        file.display(),
-        recovery.display(),
         config.file.display(),
     );
     Ok(ExitCode::SUCCESS)
