@@ -22,7 +22,7 @@ use super::{
 /// A running server.
 pub struct Postgres {
     // Dropped before the folder it writes to.
-    _server: Process,
+    server: Process,
     port: u16,
     data: PathBuf,
     folder: TempDir,
@@ -70,12 +70,17 @@ impl Postgres {
         server.args(["-p", &port.to_string(), "-h", "127.0.0.1", "-F"]);
         server.args(["-c", "max_connections=200", "-c", "log_statement=all"]);
         let server = Process::start(server, &folder.path().join("postgres.log"));
-        let this = Self { _server: server, port, data, folder };
+        let this = Self { server, port, data, folder };
         wait_until("PostgreSQL", Duration::from_secs(30), || {
             TcpStream::connect(("127.0.0.1", port)).is_ok() && this.try_sql("postgres", "").is_ok()
         });
         this.sql("postgres", "create role web nologin");
         Arc::new(this)
+    }
+
+    /// The process id of the server, whose children are the sessions.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
     }
 
     /// A new database made by the statements of `schema`.

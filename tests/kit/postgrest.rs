@@ -54,6 +54,11 @@ impl PostgRest {
         self.server.signal("USR1");
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
