@@ -12,12 +12,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 
-use super::upstream::content_length;
+use super::{kit::now, upstream::content_length};
 
 /// Connections, each with a thread of its own.
 pub const CONNECTIONS: u32 = 16;
@@ -60,7 +60,7 @@ impl Done {
 /// As fast as it goes, for this long.
 pub fn closed(aim: &Aim, time: Duration) -> Done {
     let stop = Arc::new(AtomicBool::new(false));
-    let started = Instant::now();
+    let started = now();
     let clients: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
             let (aim, stop) = (aim.clone(), stop.clone());
@@ -84,7 +84,7 @@ pub fn closed(aim: &Aim, time: Duration) -> Done {
 /// At this many requests per second, for this long.
 pub fn open(aim: &Aim, rate: f64, time: Duration) -> Done {
     let step = Duration::from_secs_f64(f64::from(CONNECTIONS) / rate);
-    let started = Instant::now() + Duration::from_millis(20);
+    let started = now() + Duration::from_millis(20);
     let clients: Vec<_> = (0..CONNECTIONS)
         .map(|number| {
             let aim = aim.clone();
@@ -95,7 +95,7 @@ pub fn open(aim: &Aim, rate: f64, time: Duration) -> Done {
                 let mut due = started + step * number / CONNECTIONS;
                 let mut latencies = Vec::new();
                 while due < started + time {
-                    thread::sleep(due.saturating_duration_since(Instant::now()));
+                    thread::sleep(due.saturating_duration_since(now()));
                     client.exchange();
                     latencies.push(due.elapsed());
                     due += step;

@@ -8,7 +8,7 @@
 //! | any | negated, in a write | `c=not.match.…&c=not.match.…` | as above |
 //!
 //! # Why
-//! In a write a parameter stays a parameter, see [`rewrite`](super::rewrite). `match` is taken there
+//! In a write a parameter stays a parameter, see [`rewrite`]. `match` is taken there
 //! and not `like`, because PostgREST takes every `*` in the latter for `%`, an escaped one too. A
 //! pattern may fit envelopes, which all begin alike: those are excepted. (2026-11)
 
