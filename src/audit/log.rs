@@ -1,22 +1,19 @@
 //! The handle that the rest of the house records through.
 //!
 //! [`Audit::record`] resolves when the entry is on the disk and gives a [`Receipt`], which cannot be
-//! had otherwise. [`Audit::note`] is for what nobody waits for: such entries are put aside, and written
-//! with the next one that is waited for, or a little later. One thread (`writer`) does the writing, so
-//! that many exchanges share one `fdatasync`.
+//! had otherwise. [`Audit::note`] is for what nobody waits for. One thread (`writer`) does the
+//! writing, so that many exchanges share one `fdatasync`.
 //!
 //! # Why
 //!
 //! 2026-11: an entry that nobody waits for may be left out when 8,192 are waiting already; the log
 //! then says how many. Waiting would let a slow disk stop traffic that touches nothing protected.
-//! Waking the writer for each cost more than the rest of an exchange that passes through
-//! (`benches/kit`).
 
 use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU8, AtomicU64, Ordering},
         mpsc::{self, Sender},
     },
@@ -129,8 +126,6 @@ struct Inner {
 pub(super) struct Shared {
     /// Entries that were left out since the last one was written.
     pub omitted: AtomicU64,
-    /// Entries that nobody waits for.
-    aside: Mutex<Vec<Said>>,
     standing: AtomicU8,
 }
 
@@ -139,22 +134,10 @@ impl Shared {
     pub fn set_standing(&self, standing: Standing) {
         self.standing.store(standing as u8, Ordering::Release);
     }
-
-    /// Takes what was put aside.
-    pub fn take_aside(&self) -> Vec<Said> {
-        std::mem::take(&mut *self.aside())
-    }
-
-    fn aside(&self) -> MutexGuard<'_, Vec<Said>> {
-        // A push or a take is whole, whatever panics beside it.
-        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// What the writer is told.
 pub(super) enum Message {
-    /// Something was put aside.
-    Aside,
     /// Write out what is queued and end.
     Close,
     /// Write this.
@@ -166,7 +149,7 @@ pub(super) struct Job {
     /// What to write.
     pub said: Said,
     /// Who waits.
-    pub waiting: oneshot::Sender<Result<Receipt, AuditError>>,
+    pub waiting: Option<oneshot::Sender<Result<Receipt, AuditError>>>,
     /// Its place in the queue, given back when it is dropped.
     pub room: OwnedSemaphorePermit,
 }
@@ -187,8 +170,7 @@ impl Audit {
         file_bytes: u64,
     ) -> Result<Self, AuditError> {
         let standing = AtomicU8::new(Standing::Sound as u8);
-        let shared =
-            Arc::new(Shared { omitted: AtomicU64::new(0), aside: Mutex::default(), standing });
+        let shared = Arc::new(Shared { omitted: AtomicU64::new(0), standing });
         let writer = Writer::open(folder, clock, file_bytes, Arc::clone(&shared))?;
         let (queue, jobs) = mpsc::channel();
         let thread = std::thread::Builder::new()
@@ -208,24 +190,20 @@ impl Audit {
         let room = Arc::clone(&self.inner.room).acquire_owned().await;
         let room = room.map_err(|_| AuditError::Closed)?;
         let (waiting, answer) = oneshot::channel();
-        let job = Job { said, waiting, room };
+        let job = Job { said, waiting: Some(waiting), room };
         self.inner.queue.send(Message::Write(job)).map_err(|_| AuditError::Closed)?;
         answer.await.unwrap_or(Err(AuditError::Closed))
     }
 
     /// Records an entry that nobody waits for. Never blocks.
     pub fn note(&self, entry: impl Into<Entry>) {
-        let mut aside = self.inner.shared.aside();
-        if aside.len() >= QUEUE {
+        let Ok(room) = Arc::clone(&self.inner.room).try_acquire_owned() else {
             self.inner.shared.omitted.fetch_add(1, Ordering::Relaxed);
             return;
-        }
-        aside.push(Said::Entry(entry.into()));
-        if aside.len() == 1 {
-            drop(aside);
-            // Only a closed log hangs up, and then there is nobody left to tell.
-            let _closed = self.inner.queue.send(Message::Aside).is_err();
-        }
+        };
+        let job = Job { said: Said::Entry(entry.into()), waiting: None, room };
+        // Only a closed log hangs up, and then there is nobody left to tell.
+        let _closed = self.inner.queue.send(Message::Write(job)).is_err();
     }
 
     /// Whether entries can be recorded.

@@ -31,9 +31,6 @@ use super::{
 /// Entries that share one sync at most.
 const BATCH: usize = 1_024;
 
-/// How long an entry that nobody waits for waits for others.
-const LINGER: Duration = Duration::from_millis(20);
-
 /// The checkpoint follows the log by no more than this.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
 
@@ -140,16 +137,7 @@ impl Writer {
                 queue.recv_timeout(CHECKPOINT_EVERY)
             };
             match first {
-                Ok(Message::Write(job)) => open = self.batch(vec![job], queue),
-                Ok(Message::Aside) => {
-                    open = match queue.recv_timeout(LINGER) {
-                        Ok(Message::Write(job)) => self.batch(vec![job], queue),
-                        Ok(Message::Aside) | Err(RecvTimeoutError::Timeout) => {
-                            self.batch(Vec::new(), queue)
-                        }
-                        Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => false,
-                    };
-                }
+                Ok(Message::Write(job)) => open = self.batch(job, queue),
                 Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => open = false,
                 Err(RecvTimeoutError::Timeout) => {
                     // A log that failed tries by itself, so that readiness can come back.
@@ -160,18 +148,16 @@ impl Writer {
                 }
             }
         }
-        self.commit(Vec::new());
         self.catch_up(Duration::ZERO);
     }
 
-    /// Writes these, whatever is queued behind them, and what was put aside. False if the log is to
-    /// be closed.
-    fn batch(&mut self, mut jobs: Vec<Job>, queue: &Receiver<Message>) -> bool {
+    /// Writes `first` and whatever is queued behind it. False if the log is to be closed.
+    fn batch(&mut self, first: Job, queue: &Receiver<Message>) -> bool {
+        let mut jobs = vec![first];
         let mut open = true;
         while open && jobs.len() < BATCH {
             match queue.try_recv() {
                 Ok(Message::Write(job)) => jobs.push(job),
-                Ok(Message::Aside) => {}
                 Ok(Message::Close) => open = false,
                 Err(_) => break,
             }
@@ -191,12 +177,6 @@ impl Writer {
         if omitted > 0 {
             said.push(Said::Omitted(omitted));
         }
-        let aside = self.shared.take_aside();
-        let unwaited = aside.len() as u64;
-        said.extend(aside);
-        if said.is_empty() && jobs.is_empty() {
-            return;
-        }
         let first = self.link.seq + 1 + said.len() as u64;
         let mut waiting = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -210,7 +190,7 @@ impl Writer {
                 self.shared.set_standing(Standing::Sound);
             }
             Err(error) => {
-                self.refused += unwaited + waiting.len() as u64;
+                self.refused += waiting.len() as u64;
                 self.shared.omitted.fetch_add(omitted, Ordering::Relaxed);
                 let poisoned = self.poisoned;
                 let standing = if poisoned { Standing::Poisoned } else { Standing::Failing };
@@ -224,7 +204,7 @@ impl Writer {
                 Err(error) => Err(AuditError::Unwritable(error.0)),
             };
             // Whoever no longer waits does not need the receipt.
-            let _gone = waiting.send(answer).is_err();
+            let _gone = waiting.is_some_and(|waiting| waiting.send(answer).is_err());
             drop(room);
         }
     }
