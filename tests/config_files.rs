@@ -51,7 +51,7 @@ fn every_accepted_file_loads_without_warnings() {
 #[test]
 fn every_rejected_file_is_rejected_with_all_its_problems_and_places() {
     let files = files("reject");
-    assert_eq!(files.len(), 10);
+    assert_eq!(files.len(), 11);
     for file in files {
         let found = Config::load(&file).expect_err(&file.display().to_string());
         let said = shown(&found);

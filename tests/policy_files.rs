@@ -24,7 +24,7 @@ fn shown(found: &[Diagnostic]) -> String {
 #[test]
 fn every_accepted_file_loads_without_warnings_but_for_the_open_one() {
     let files = files("accept");
-    assert_eq!(files.len(), 7);
+    assert_eq!(files.len(), 8);
     for file in files {
         let (policy, warnings) = Policy::load(&file).unwrap_or_else(|e| panic!("{}", shown(&e)));
         let open = policy.apis().iter().all(|api| api.is_open());
@@ -35,7 +35,7 @@ fn every_accepted_file_loads_without_warnings_but_for_the_open_one() {
 #[test]
 fn every_rejected_file_is_rejected_with_all_its_problems_and_places() {
     let files = files("reject");
-    assert_eq!(files.len(), 22);
+    assert_eq!(files.len(), 23);
     for file in files {
         let found = Policy::load(&file).expect_err(&file.display().to_string());
         let expected = file.with_extension("expected.txt");

@@ -327,7 +327,12 @@ fn null_is_what_the_api_takes_for_null() {
     assert_eq!(sealed(PLAIN, "mrn,id\n,1\n"), "mrn,id\n,1\n");
     assert!(sealed(PLAIN, "mrn,id\n\"\",1\n").contains("\n\"ls1d"));
     assert!(sealed(Form::Urlencoded, "mrn").starts_with("mrn=ls1d"));
-    assert_eq!(code(seal(RECORD, b"result\n\n\"\"\n")), Code::WrongType);
+    // The API drops a row of one empty cell, so it says nothing; who cannot see the value may not
+    // send it all the same.
+    assert_eq!(sealed(RECORD, "result\n\n\"\"\n"), "result\n\n\"\"\n");
+    let dropped = seal_as("masked", Verb::Create, RECORD, b"mrn\n\"\"\n");
+    assert_eq!(code(dropped), Code::MaskedWriteback);
+    assert_eq!(code(seal(RECORD, b"id,result\n1,\"\"\n")), Code::WrongType);
     let unseen = seal_as("masked", Verb::Create, RECORD, b"id,mrn\n1,NULL\n");
     assert_eq!(code(unseen), Code::MaskedWriteback);
     assert_eq!(code(seal_as("reader", Verb::Create, RECORD, b"mrn\nA\n")), Code::WriteNotGranted);

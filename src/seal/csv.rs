@@ -200,7 +200,13 @@ impl Rows {
                 let is_dropped = V::STRICT
                     && self.cells == Cells::Record
                     && matches!(row.as_slice(), [one] if one.is_quoted && one.end - one.start == 2);
-                if !is_blank && !is_dropped {
+                if is_dropped {
+                    // Nor may it empty what its writer cannot see, should some server take it.
+                    if let [Column::Field(rule)] = columns.as_slice() {
+                        let spelling = Spelling::Cell(self.cells);
+                        splice.make(|made| visit.leaf(*rule, Lexeme::Null, spelling, made))?;
+                    }
+                } else if !is_blank {
                     self.record(&columns, &row, input, base, tree, visit, splice)?;
                 }
                 self.columns = Some(columns);
