@@ -1,11 +1,9 @@
 //! The section `apis:`: what lies behind, and where clients find it.
 
-use std::net::IpAddr;
-
 use http::Uri;
 
 use crate::{
-    base::ident::ApiName,
+    base::{host, ident::ApiName},
     policy::{
         diagnostic::{Place, Problems},
         document::{Fields, Node, list, reader::suggest, text, truth},
@@ -193,14 +191,7 @@ fn url(node: &Node, problems: &mut Problems) -> Option<Uri> {
 }
 
 fn is_loopback(url: &Uri) -> bool {
-    is_loopback_host(url.host().unwrap_or_default())
-}
-
-/// Whether a host is this machine, by its name alone.
-pub(super) fn is_loopback_host(host: &str) -> bool {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host::is_loopback(url.host().unwrap_or_default())
 }
 
 /// Reads who vouches for the other side, and how it is convinced of us.

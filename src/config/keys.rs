@@ -9,13 +9,16 @@ use std::{
 
 use tokio_postgres::config::Host;
 
-use crate::policy::{
-    diagnostic::Problems,
-    document::{Fields, Node, Value, reader::number, text, truth},
+use crate::{
+    base::host,
+    policy::{
+        diagnostic::Problems,
+        document::{Fields, Node, Value, reader::number, text, truth},
+    },
 };
 
 use super::{
-    api::{UpstreamTls, is_loopback_host, tls_section},
+    api::{UpstreamTls, tls_section},
     limits::duration,
     provider::ProviderSection,
     reference::{FileRef, SecretRef},
@@ -222,7 +225,7 @@ fn database(
 /// Whether a database is on this machine, as far as its address says.
 pub fn is_near(config: &tokio_postgres::Config) -> bool {
     let is_near = |host: &Host| match host {
-        Host::Tcp(host) => is_loopback_host(host),
+        Host::Tcp(name) => host::is_loopback(name),
         Host::Unix(_) => true,
     };
     // An address is where the connection goes, whatever the host says.

@@ -5,6 +5,7 @@ use std::path::Path;
 use http::Uri;
 
 use crate::{
+    base::host,
     keys::{
         aws_kms::Wire,
         provider::{Kind, PROVIDERS},
@@ -15,10 +16,7 @@ use crate::{
     },
 };
 
-use super::{
-    api::is_loopback_host,
-    reference::{FileRef, SecretRef},
-};
+use super::reference::{FileRef, SecretRef};
 
 /// Who wraps the root key.
 #[derive(Debug)]
@@ -155,7 +153,7 @@ fn address(node: &Node, wire: Wire, problems: &mut Problems) -> Option<String> {
         problems.error(node.at, "endpoint is not the URL of a key service", remedy);
         return None;
     };
-    let is_near = is_loopback_host(url.host().unwrap_or_default());
+    let is_near = host::is_loopback(url.host().unwrap_or_default());
     if url.scheme_str() == Some("http") && !is_near && wire == Wire::Tls {
         let message = "the root key would go to another machine in clear";
         let remedy = "write https://, or danger_plaintext: true for a trial";

@@ -9,6 +9,7 @@ use aws_sdk_kms::{
 use http::Uri;
 
 use super::Wire;
+use crate::base::host;
 
 /// Refuses a request that would go out in clear.
 #[derive(Debug)]
@@ -46,10 +47,7 @@ impl Intercept for OnlyTls {
 
 /// Whether nobody on the way can read what is sent there.
 fn is_private(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let is_near = host.eq_ignore_ascii_case("localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    uri.scheme_str() == Some("https") || is_near
+    uri.scheme_str() == Some("https") || host::is_loopback(uri.host().unwrap_or_default())
 }
 
 #[cfg(test)]
