@@ -77,6 +77,13 @@ pub struct Ask<'a> {
     pub body: Option<Vec<u8>>,
 }
 
+impl<'a> Ask<'a> {
+    /// A request with nothing but its target.
+    pub fn new(method: Method, target: &'a str) -> Self {
+        Self { method, target, schema: None, prefer: None, if_match: None, body: None }
+    }
+}
+
 impl Caller {
     /// Reads the secrets that the configuration names.
     pub fn new(api: &config::Api, config: &Config) -> anyhow::Result<Self> {
@@ -158,6 +165,11 @@ impl Caller {
         };
         tokio::time::timeout(self.within, answered).await.unwrap_or(Err(Unanswered::Broken))
     }
+}
+
+/// Whether a status says that the API wants to be asked again, later.
+pub fn is_busy(status: StatusCode) -> bool {
+    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// The number behind the slash of `Content-Range`.

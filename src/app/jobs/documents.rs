@@ -33,7 +33,7 @@ use crate::{
 
 use super::{
     Tools,
-    caller::{Ask, Caller, Unanswered},
+    caller::{Ask, Caller, Unanswered, is_busy},
     pace::{Pace, Went},
     progress::Progress,
 };
@@ -143,14 +143,7 @@ impl Documents {
                 self.tools.record(intent, place, Outcome::Pending, counts.clone()).await?;
             let Some(_intent) = recorded else { bail!("nothing is written without an audit log") };
             let turn = self.pace.turn().await;
-            let ask = Ask {
-                method: Method::PUT,
-                target: &target,
-                schema: None,
-                prefer: None,
-                if_match: tag,
-                body: Some(changed),
-            };
+            let ask = Ask { if_match: tag, body: Some(changed), ..Ask::new(Method::PUT, &target) };
             let status = match self.caller.ask(ask).await {
                 Ok(answer) if is_busy(answer.status) => {
                     turn.end(Went::Busy(answer.retry_after));
@@ -195,12 +188,8 @@ impl Documents {
         }
         let wrong = if tag.is_some_and(|tag| tag == "\"1\"") { "\"0\"" } else { "\"1\"" };
         let ask = Ask {
-            method: Method::GET,
-            target,
-            schema: None,
-            prefer: None,
             if_match: Some(HeaderValue::from_static(wrong)),
-            body: None,
+            ..Ask::new(Method::GET, target)
         };
         let keeps =
             tag.is_some() && self.caller.ask(ask).await?.status == StatusCode::PRECONDITION_FAILED;
@@ -218,14 +207,7 @@ impl Documents {
     async fn get(&self, target: &str) -> anyhow::Result<Option<(Bytes, HeaderMap)>> {
         let mut wait = Duration::from_millis(200);
         for _ in 0..ATTEMPTS {
-            let ask = Ask {
-                method: Method::GET,
-                target,
-                schema: None,
-                prefer: None,
-                if_match: None,
-                body: None,
-            };
+            let ask = Ask::new(Method::GET, target);
             match self.caller.ask(ask).await {
                 Ok(answer) if answer.status.is_success() => {
                     return Ok(Some((answer.body, answer.headers)));
@@ -297,8 +279,4 @@ fn encode(text: &str) -> String {
     const KEPT: &percent_encoding::AsciiSet =
         &percent_encoding::NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     percent_encoding::utf8_percent_encode(text, KEPT).to_string()
-}
-
-fn is_busy(status: StatusCode) -> bool {
-    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }

@@ -24,7 +24,7 @@ use crate::{
 
 use super::{
     Tools,
-    caller::{Ask, Caller, Unanswered},
+    caller::{Ask, Caller, Unanswered, is_busy},
     pace::{Pace, Went},
     progress::Progress,
     target::Entity,
@@ -75,14 +75,7 @@ impl Work {
             let limit = self.page.load(Ordering::Relaxed);
             let target = walk::page(table, layout, after, limit);
             let schema = &table.schema;
-            let ask = Ask {
-                method: Method::GET,
-                target: &target,
-                schema: Some(schema),
-                prefer: None,
-                if_match: None,
-                body: None,
-            };
+            let ask = Ask { schema: Some(schema), ..Ask::new(Method::GET, &target) };
             match self.caller.ask(ask).await {
                 Ok(answer) if answer.status.is_success() => return Ok(answer.body),
                 Ok(answer) if is_busy(answer.status) => {
@@ -187,12 +180,10 @@ impl Work {
         while tried < ATTEMPTS {
             let target = walk::change(table, layout, &key, &change);
             let ask = Ask {
-                method: Method::PATCH,
-                target: &target,
                 schema: Some(&table.schema),
                 prefer: Some("return=minimal,count=exact"),
-                if_match: None,
                 body: Some(change.body.clone()),
+                ..Ask::new(Method::PATCH, &target)
             };
             let turn = self.pace.turn().await;
             match self.caller.ask(ask).await {
@@ -236,14 +227,7 @@ impl Work {
         let target = walk::item(table, layout, key);
         for tried in 0..ASKED {
             let schema = &table.schema;
-            let ask = Ask {
-                method: Method::GET,
-                target: &target,
-                schema: Some(schema),
-                prefer: None,
-                if_match: None,
-                body: None,
-            };
+            let ask = Ask { schema: Some(schema), ..Ask::new(Method::GET, &target) };
             match self.caller.ask(ask).await {
                 Ok(answer) if answer.status.is_success() => {
                     return Ok(self.read(answer.body).await?.into_iter().next());
@@ -305,10 +289,6 @@ impl Work {
 /// Whether what is between us and the database gave up: PostgREST itself, for want of a connection.
 fn is_broken(status: StatusCode) -> bool {
     matches!(status, StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT)
-}
-
-fn is_busy(status: StatusCode) -> bool {
-    matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// Tries again for a moment where the keys cannot be used just then: a replica counts what it seals

@@ -171,14 +171,8 @@ async fn entities(
             }
             let needs_revision = |place: &Place| place.seals_plaintext || place.holds == Cell::Json;
             if layout.places.iter().any(needs_revision) {
-                let ask = Ask {
-                    method: Method::GET,
-                    target: &walk::probe(&table),
-                    schema: Some(schema),
-                    prefer: None,
-                    if_match: None,
-                    body: None,
-                };
+                let target = walk::probe(&table);
+                let ask = Ask { schema: Some(schema), ..Ask::new(Method::GET, &target) };
                 layout.has_revision = caller.ask(ask).await?.status.is_success();
             }
             let records = count(caller, &table, &layout).await?;
@@ -190,14 +184,7 @@ async fn entities(
 }
 
 async fn definitions_of(caller: &Caller, schema: &str) -> anyhow::Result<Map<String, Value>> {
-    let ask = Ask {
-        method: Method::GET,
-        target: "/",
-        schema: Some(schema),
-        prefer: None,
-        if_match: None,
-        body: None,
-    };
+    let ask = Ask { schema: Some(schema), ..Ask::new(Method::GET, "/") };
     let answer = caller.ask(ask).await?;
     if answer.status != StatusCode::OK {
         bail!(
@@ -254,13 +241,11 @@ fn layout(
 }
 
 async fn count(caller: &Caller, table: &Table, layout: &Layout) -> anyhow::Result<u64> {
+    let target = walk::count(table, layout);
     let ask = Ask {
-        method: Method::GET,
-        target: &walk::count(table, layout),
         schema: Some(&table.schema),
         prefer: Some("count=exact"),
-        if_match: None,
-        body: None,
+        ..Ask::new(Method::GET, &target)
     };
     let answer = caller.ask(ask).await?;
     if !answer.status.is_success() {
