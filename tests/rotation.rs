@@ -76,25 +76,29 @@ fn a_rotation_asks_nothing_and_says_so_when_it_has_nothing_to_open() {
     assert_eq!(everything_opens(&stand), 1);
 }
 
-#[test]
-fn rotations_killed_at_any_moment_lose_nothing() {
-    let mut stand = Stand::start();
-    // How long an undisturbed one takes, so that the kills are spread over all of it.
+/// Kills a command at moments that are spread over all of it, writes a record after each, and lets
+/// labseal start again: everything opens, before and after.
+fn kill_often(stand: &mut Stand, command: &[&str], kills: u32) {
     let start = kit::now();
-    stand.labseal.must(&["keys", "rotate"]);
+    stand.labseal.must(command);
     let whole = start.elapsed();
-    let kills = 24;
     for n in 0..kills {
-        let mut rotation = stand.labseal.begin(&["keys", "rotate"]);
+        let mut rotation = stand.labseal.begin(command);
         let jitter = u32::from(random::<1>()[0]) % 8;
         std::thread::sleep(whole * (n * 8 + jitter) / (kills * 8));
         rotation.kill();
-        write(&stand, n);
+        write(stand, n);
     }
-    assert_eq!(everything_opens(&stand), kills as usize);
+    assert_eq!(everything_opens(stand), kills as usize);
     stand.labseal.stop();
     stand.labseal.run();
-    assert_eq!(everything_opens(&stand), kills as usize);
+    assert_eq!(everything_opens(stand), kills as usize);
+}
+
+#[test]
+fn rotations_killed_at_any_moment_lose_nothing() {
+    let mut stand = Stand::start();
+    kill_often(&mut stand, &["keys", "rotate"], 24);
     stand.labseal.must(&["keys", "rotate"]);
     stand.labseal.must(&["audit", "verify"]);
 }
@@ -207,21 +211,8 @@ fn with_the_key_log_in_postgresql_rotations_and_restarts_are_the_same() {
 #[test]
 fn root_rotations_killed_at_any_moment_lose_nothing() {
     let mut stand = Stand::keyed(&Postgres::shared(), "lease: 3s");
-    let start = kit::now();
-    stand.labseal.must(&["keys", "rotate", "root"]);
-    let whole = start.elapsed();
     let kills = 12;
-    for n in 0..kills {
-        let mut rotation = stand.labseal.begin(&["keys", "rotate", "root"]);
-        let jitter = u32::from(random::<1>()[0]) % 8;
-        std::thread::sleep(whole * (n * 8 + jitter) / (kills * 8));
-        rotation.kill();
-        write(&stand, n);
-    }
-    assert_eq!(everything_opens(&stand), kills as usize);
-    stand.labseal.stop();
-    stand.labseal.run();
-    assert_eq!(everything_opens(&stand), kills as usize);
+    kill_often(&mut stand, &["keys", "rotate", "root"], kills);
     // What was cut short is settled by whoever comes next, and nothing of an older root key is left.
     stand.labseal.must(&["keys", "rotate", "root"]);
     let status = stand.labseal.must(&["keys", "status", "--json"]);
