@@ -115,7 +115,9 @@ proptest! {
         let found = [Alternative::Envelope("E".into()), same(&text, Sameness::Exact)];
         for query in ["mrn=eq.x&id=eq.1", "mrn=not.eq.x&id=eq.1", "and=(id.eq.1,mrn.eq.x)"] {
             let mut read = literals(&format!("/patients?{}", rewritten(query, either(&found))));
-            read.retain(|literal| literal != "1");
+            // The other test's literal, once: the text may be the same.
+            let id = read.iter().position(|literal| literal == "1");
+            read.remove(id.expect("the id is asked for"));
             prop_assert_eq!(read, ["E".to_owned(), text.clone()]);
         }
         let found = [range(), same(&text, Sameness::Exact)];
